@@ -1,0 +1,1 @@
+//! PostgreSQL and Valkey as private, supervised child processes

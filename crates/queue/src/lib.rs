@@ -1,0 +1,1 @@
+//! The queue engine: ledger, dispatch, leases, limits, apalis backend

@@ -1,0 +1,1 @@
+//! Tenant data: all SQL outside the engine, in transactions opened for somebody

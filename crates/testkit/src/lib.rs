@@ -1,0 +1,1 @@
+//! Everything integration tests need: servers, databases, apps

@@ -1,0 +1,1 @@
+//! The work that exists: one file a kind

@@ -1,0 +1,1 @@
+//! When work happens: cron schedules, ticks

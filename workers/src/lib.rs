@@ -1,0 +1,1 @@
+//! Who does the work: lanes, layers, providers wired to ports, drain
