@@ -3,8 +3,8 @@
 # Grafana board, docker-compose.yml, the Kubernetes recipe.
 #
 # Installs nothing and starts nothing. A tool that is missing is a failure that says what to
-# install. COUNTERSIGN_CHECK_SKIP_CARGO=1 leaves out the one check that compiles (the board
-# against crates/telemetry), for callers that run `cargo test` anyway.
+# install. COUNTERSIGN_CHECK_SKIP_CARGO=1 leaves out the checks that compile (board and
+# metrics page against crates/telemetry), for callers that run `cargo test` anyway.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -47,6 +47,12 @@ if not rules:
     sys.exit("no board has an expression")
 json.dump({"groups": [{"name": "board", "rules": rules}]}, open(out, "w"))
 PYTHON
+}
+
+# The page /metrics serves, as crates/telemetry's test left it.
+metrics_page_is_clean() {
+    target=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+    promtool check metrics <"$target/tmp/exposition.prom"
 }
 
 runbooks_exist() {
@@ -155,7 +161,10 @@ if [ "${COUNTERSIGN_CHECK_SKIP_CARGO:-}" = 1 ]; then
     echo "left    the board against the declared metrics (run by cargo test)"
 elif command -v cargo >/dev/null 2>&1; then
     step "board and rules name only declared metrics" \
-        cargo test --quiet --package telemetry --test boards_and_alerts
+        cargo test --quiet --package telemetry --tests
+    if command -v promtool >/dev/null 2>&1; then
+        step "promtool likes the metrics page" metrics_page_is_clean
+    fi
 else
     missing cargo "https://rustup.rs"
 fi
