@@ -1,1 +1,7 @@
-//! Clients for outside systems, one folder each
+//! Clients for the systems outside this process, one folder each.
+//!
+//! A client here speaks one wire format and reports what happened in typed
+//! outcomes and errors. It knows no tenant, no ledger and no retry schedule:
+//! whoever calls it decides what an outcome means.
+
+pub mod webhook;
