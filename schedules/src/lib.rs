@@ -1,1 +1,3 @@
 //! When work happens: cron schedules, ticks
+
+pub mod cadence;
