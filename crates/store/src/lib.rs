@@ -1,1 +1,25 @@
-//! Tenant data: all SQL outside the engine, in transactions opened for somebody
+//! Tenant data: all SQL outside the engine, as plain functions over transactions opened for somebody.
+//!
+//! A transaction is had only by naming who it is for ([`Tx::for_actor`]) or why the platform itself acts
+//! ([`Tx::system`]); row-level security in PostgreSQL does the rest, so a forgotten `WHERE org_id` shows
+//! nothing instead of everything.
+//!
+//! Refuses to enqueue, claim or finish jobs (that is the `queue` crate), to know job kinds, and to choose
+//! HTTP statuses.
+
+mod constraints;
+mod cursor;
+mod error;
+pub mod jobs;
+pub mod migrate;
+pub mod orgs;
+mod pool;
+mod scope;
+pub mod tokens;
+mod tx;
+
+pub use cursor::{Cursor, first_id_at, time_of};
+pub use error::StoreError;
+pub use pool::{Store, StoreConfig};
+pub use scope::{Scope, Scopes, UnknownScope};
+pub use tx::{Actor, Tx};

@@ -1,0 +1,252 @@
+//! API tokens: `cst_` and 43 base64url characters of 256 random bits. Only the SHA-256 is kept; the
+//! secret itself is shown once, by [`create`].
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use domain::{ActorId, OrgId, TokenId};
+use rand::Rng;
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{Actor, Scopes, Store, StoreError, Tx};
+
+/// What every token starts with, so that scanners can find leaked ones.
+pub const PREFIX: &str = "cst_";
+
+/// A token at its birth: the only moment its secret is known.
+#[derive(Debug)]
+pub struct NewToken {
+    /// Its id.
+    pub token_id: TokenId,
+    /// The actor it acts as.
+    pub actor_id: ActorId,
+    /// What to send as `Authorization: Bearer …`.
+    pub secret: SecretString,
+}
+
+/// A token as listed.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Its id.
+    pub token_id: TokenId,
+    /// The actor it acts as.
+    pub actor_id: ActorId,
+    /// Name for people.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it stops working by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last seen, to the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A token somebody showed.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// Its id.
+    pub token_id: TokenId,
+    /// Whom it lets in.
+    pub actor: Actor,
+    /// When it stops working by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// The SHA-256 of a presented token, or none when the text can't be a token.
+#[must_use]
+pub fn hash(secret: &str) -> Option<[u8; 32]> {
+    let random = secret.strip_prefix(PREFIX)?;
+    let shaped = random.len() == 43
+        && random
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    shaped.then(|| Sha256::digest(secret.as_bytes()).into())
+}
+
+/// Makes a token and the actor it acts as.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for an empty or overlong name, no scopes, or an expiry in the past.
+pub async fn create(
+    tx: &mut Tx,
+    name: &str,
+    scopes: Scopes,
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<NewToken, StoreError> {
+    if expires_at.is_some_and(|at| at <= Utc::now()) {
+        return Err(StoreError::Invalid {
+            field: "expires_at",
+            problem: "must lie in the future",
+        });
+    }
+    let mut random = [0_u8; 32];
+    rand::rng().fill_bytes(&mut random);
+    let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
+    let (token_id, actor_id) = (TokenId::new(), ActorId::new());
+    sqlx::query("INSERT INTO actor (actor_id, org_id, kind, name) VALUES ($1, $2, 'token', $3)")
+        .bind(actor_id.0)
+        .bind(tx.org_id().0)
+        .bind(name)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query(
+        "INSERT INTO api_token (token_id, org_id, actor_id, name, token_hash, scopes, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(token_id.0)
+    .bind(tx.org_id().0)
+    .bind(actor_id.0)
+    .bind(name)
+    .bind(Sha256::digest(secret.as_bytes()).as_slice())
+    .bind(scopes.words())
+    .bind(expires_at)
+    .execute(tx.conn())
+    .await?;
+    Ok(NewToken {
+        token_id,
+        actor_id,
+        secret: secret.into(),
+    })
+}
+
+/// Looks a presented token up by its hash, whatever its organisation. The caller checks the two times.
+///
+/// # Errors
+/// [`StoreError::Away`] when PostgreSQL can't be reached.
+pub async fn look_up(store: &Store, hash: &[u8; 32]) -> Result<Option<Presented>, StoreError> {
+    type Row = (
+        Uuid,
+        Uuid,
+        Uuid,
+        Vec<String>,
+        Option<DateTime<Utc>>,
+        Option<DateTime<Utc>>,
+    );
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT token_id, org_id, actor_id, scopes, expires_at, revoked_at FROM api_token_lookup($1)",
+    )
+    .bind(hash.as_slice())
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(row.map(
+        |(token_id, org_id, actor_id, scopes, expires_at, revoked_at)| Presented {
+            token_id: TokenId(token_id),
+            actor: Actor {
+                org_id: OrgId(org_id),
+                actor_id: ActorId(actor_id),
+                scopes: Scopes::from_stored(&scopes),
+            },
+            expires_at,
+            revoked_at,
+        },
+    ))
+}
+
+/// Notes that a token was used; writes at most once a minute.
+///
+/// # Errors
+/// [`StoreError::Away`] when PostgreSQL can't be reached.
+pub async fn touch(store: &Store, org: OrgId, token: TokenId) -> Result<(), StoreError> {
+    let mut tx = Tx::system(store, org, "note that a token was used").await?;
+    sqlx::query(
+        "UPDATE api_token SET last_used_at = now()
+         WHERE token_id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')",
+    )
+    .bind(token.0)
+    .execute(tx.conn())
+    .await?;
+    tx.commit().await
+}
+
+/// Stops a token for good. Processes that cache tokens notice within their cache's few seconds.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when this organisation has no such token.
+pub async fn revoke(tx: &mut Tx, token: TokenId) -> Result<(), StoreError> {
+    let done = sqlx::query(
+        "UPDATE api_token SET revoked_at = coalesce(revoked_at, now()) WHERE token_id = $1",
+    )
+    .bind(token.0)
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 0 {
+        Err(StoreError::NotFound("token"))
+    } else {
+        Ok(())
+    }
+}
+
+/// The organisation's tokens, newest first.
+///
+/// # Errors
+/// [`StoreError::Away`] when PostgreSQL can't be reached.
+pub async fn list(tx: &mut Tx) -> Result<Vec<Token>, StoreError> {
+    type Row = (
+        Uuid,
+        Uuid,
+        String,
+        Vec<String>,
+        DateTime<Utc>,
+        Option<DateTime<Utc>>,
+        Option<DateTime<Utc>>,
+        Option<DateTime<Utc>>,
+    );
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT token_id, actor_id, name, scopes, created_at, expires_at, revoked_at, last_used_at
+         FROM api_token WHERE org_id = current_org() ORDER BY created_at DESC, token_id DESC LIMIT 1000",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |(
+                token_id,
+                actor_id,
+                name,
+                scopes,
+                created_at,
+                expires_at,
+                revoked_at,
+                last_used_at,
+            )| Token {
+                token_id: TokenId(token_id),
+                actor_id: ActorId(actor_id),
+                name,
+                scopes: Scopes::from_stored(&scopes),
+                created_at,
+                expires_at,
+                revoked_at,
+                last_used_at,
+            },
+        )
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_token_is_hashed() {
+        assert!(hash(&format!("cst_{}", "a".repeat(43))).is_some());
+        for text in [
+            "",
+            "cst_",
+            "abc",
+            &"a".repeat(47),
+            &format!("cst_{}!", "a".repeat(42)),
+            &format!("cst_{}", "é".repeat(43)),
+        ] {
+            assert!(hash(text).is_none(), "{text}");
+        }
+    }
+}
