@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::ids::OrgId;
+
 /// A future behind a port.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -19,6 +21,8 @@ pub struct WebhookDelivery<'a> {
     pub url: &'a Url,
     /// The event's id: the same for every attempt, so that the receiver can recognise repeats.
     pub event_id: &'a str,
+    /// The event's type, such as `order.paid`: for routing on the way; the signed copy is in the body.
+    pub event_type: &'a str,
     /// The time that is signed.
     pub timestamp: DateTime<Utc>,
     /// The exact bytes that are signed and sent.
@@ -47,6 +51,9 @@ pub struct WebhookAnswer {
 pub enum WebhookFault {
     /// The address may not be connected to, or the URL is not acceptable: trying again won't help.
     Refused(String),
+    /// The event can't be signed or framed as asked (a malformed secret, id or type): trying again
+    /// won't help.
+    Unsignable(String),
     /// No answer (timeout, connection, TLS, redirect): may be tried again. The code groups causes.
     Unreachable {
         /// Short, stable, snake_case: `timeout`, `connect`, `tls`, `dns`, `redirect`.
@@ -59,7 +66,7 @@ pub enum WebhookFault {
 impl fmt::Display for WebhookFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(message) | Self::Unreachable { message, .. } => f.write_str(message),
+            Self::Refused(message) | Self::Unsignable(message) | Self::Unreachable { message, .. } => f.write_str(message),
         }
     }
 }
@@ -70,4 +77,34 @@ impl std::error::Error for WebhookFault {}
 pub trait WebhookSender: Send + Sync + 'static {
     /// Signs and posts one event; any HTTP status is an answer, not a fault.
     fn deliver<'a>(&'a self, delivery: WebhookDelivery<'a>) -> PortFuture<'a, Result<WebhookAnswer, WebhookFault>>;
+}
+
+/// Why signing secrets could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretsFault {
+    /// Whoever keeps them did not answer: may be tried again.
+    Away(String),
+    /// They are there but can't be opened or read: trying again won't help.
+    Unusable(String),
+}
+
+impl fmt::Display for SecretsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away(message) | Self::Unusable(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for SecretsFault {}
+
+/// Knows the signing secrets of each organisation's webhook endpoints. A job's payload never carries one.
+pub trait WebhookSecrets: Send + Sync + 'static {
+    /// The `whsec_…` secrets that events of `org` to `url` are signed with, the newest first: several
+    /// while a rotation overlaps, none when the endpoint has no secret.
+    fn signing_secrets<'a>(
+        &'a self,
+        org: OrgId,
+        url: &'a Url,
+    ) -> PortFuture<'a, Result<Vec<SecretString>, SecretsFault>>;
 }

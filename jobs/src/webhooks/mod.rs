@@ -1,0 +1,5 @@
+//! Events on their way to subscribers.
+
+mod deliver;
+
+pub use deliver::DeliverWebhook;

@@ -1,0 +1,155 @@
+//! What a test gives a running job: recorded ports, a clock that stands still, a list of reports.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, TimeZone, Utc};
+use domain::clock::ManualClock;
+use domain::ports::{
+    PortFuture, SecretsFault, WebhookAnswer, WebhookDelivery, WebhookFault, WebhookSecrets,
+    WebhookSender,
+};
+use domain::{Done, JobError, JobId, OrgId};
+use jobs::{Ctx, JobInfo, Ports, ProgressSink, Registry};
+use secrecy::SecretString;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// One recorded delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) url: String,
+    pub(crate) event_id: String,
+    pub(crate) event_type: String,
+    pub(crate) timestamp: DateTime<Utc>,
+    pub(crate) body: String,
+    pub(crate) secrets: usize,
+}
+
+#[derive(Default)]
+pub(crate) struct Outside {
+    pub(crate) answers: Mutex<VecDeque<Result<WebhookAnswer, WebhookFault>>>,
+    pub(crate) sent: Mutex<Vec<Sent>>,
+    pub(crate) secrets: Mutex<VecDeque<Result<Vec<SecretString>, SecretsFault>>>,
+    pub(crate) reports: Mutex<Vec<(u64, Option<u64>)>>,
+}
+
+impl WebhookSender for Outside {
+    fn deliver<'a>(
+        &'a self,
+        delivery: WebhookDelivery<'a>,
+    ) -> PortFuture<'a, Result<WebhookAnswer, WebhookFault>> {
+        self.sent.lock().unwrap().push(Sent {
+            url: delivery.url.to_string(),
+            event_id: delivery.event_id.to_owned(),
+            event_type: delivery.event_type.to_owned(),
+            timestamp: delivery.timestamp,
+            body: String::from_utf8(delivery.body.to_vec()).unwrap(),
+            secrets: delivery.secrets.len(),
+        });
+        let answer = self.answers.lock().unwrap().pop_front().unwrap();
+        Box::pin(async move { answer })
+    }
+}
+
+impl WebhookSecrets for Outside {
+    fn signing_secrets<'a>(
+        &'a self,
+        _org: OrgId,
+        _url: &'a Url,
+    ) -> PortFuture<'a, Result<Vec<SecretString>, SecretsFault>> {
+        let planned = self.secrets.lock().unwrap().pop_front();
+        let secrets = planned.unwrap_or_else(|| Ok(vec![SecretString::from("whsec_test")]));
+        Box::pin(async move { secrets })
+    }
+}
+
+impl ProgressSink for Outside {
+    fn progress(&self, _job: &JobInfo, done: u64, total: Option<u64>) {
+        self.reports.lock().unwrap().push((done, total));
+    }
+}
+
+/// A registry, an outside world and a job's facts.
+pub(crate) struct Stage {
+    pub(crate) registry: Registry,
+    pub(crate) outside: Arc<Outside>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) info: JobInfo,
+}
+
+pub(crate) fn enqueued_at() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 29, 1, 30, 0).unwrap()
+}
+
+pub(crate) fn now() -> DateTime<Utc> {
+    enqueued_at() + chrono::Duration::minutes(5)
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self::with(Registry::standard().unwrap())
+    }
+
+    pub(crate) fn with(registry: Registry) -> Self {
+        Self {
+            registry,
+            outside: Arc::default(),
+            stop: CancellationToken::new(),
+            info: JobInfo {
+                job_id: JobId::new(),
+                org_id: OrgId::new(),
+                workspace_id: None,
+                kind: "test.any".into(),
+                attempt: 1,
+                max_attempts: 8,
+                claim_no: 1,
+                request_id: Some("req-1".into()),
+                created_at: enqueued_at(),
+                deadline_at: None,
+            },
+        }
+    }
+
+    pub(crate) fn ctx(&self) -> Ctx {
+        let ports = Ports {
+            webhook: self.outside.clone(),
+            webhook_secrets: self.outside.clone(),
+            clock: Arc::new(ManualClock::at(now())),
+        };
+        let sink = self.outside.clone();
+        Ctx::new(self.info.clone(), Arc::new(ports), sink, self.stop.clone())
+    }
+
+    /// Prepares the newest version and runs it.
+    pub(crate) async fn run(&self, kind: &str, payload: Value) -> Result<Done, JobError> {
+        let org = self.info.org_id;
+        let job = self
+            .registry
+            .prepare(org, kind, None, raw(&payload))
+            .unwrap();
+        let ctx = self.ctx();
+        self.registry
+            .run(&job.kind, job.kind_version, &job.payload, &ctx)
+            .await
+    }
+}
+
+pub(crate) fn raw(value: &Value) -> Box<RawValue> {
+    text(&value.to_string())
+}
+
+pub(crate) fn text(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
+/// The code of a failure, and whether it is permanent.
+pub(crate) fn code(error: &JobError) -> (&str, bool) {
+    match error {
+        JobError::Retry { code, .. } => (code, false),
+        JobError::Fail { code, .. } => (code, true),
+        JobError::Snooze { .. } => panic!("{error} is no failure"),
+    }
+}
