@@ -19,15 +19,14 @@ EXCEPTION
 END
 $$;
 
--- The migrating login must be able to act as these roles (SET ROLE) when one URL serves all.
+-- The migrating login must be able to act as these roles (SET ROLE) when one URL serves all. Since
+-- PostgreSQL 16 a role's creator may grant it but not yet act as it, so the grant is always made.
 DO $$
 BEGIN
-    IF NOT pg_has_role(current_user, 'countersign_app', 'MEMBER') THEN
-        EXECUTE format('GRANT countersign_app TO %I', current_user);
-    END IF;
-    IF NOT pg_has_role(current_user, 'countersign_engine', 'MEMBER') THEN
-        EXECUTE format('GRANT countersign_engine TO %I', current_user);
-    END IF;
+    EXECUTE format('GRANT countersign_app, countersign_engine TO %I', current_user);
+EXCEPTION
+    -- Somebody else created the roles and granted what they saw fit.
+    WHEN insufficient_privilege THEN NULL;
 END
 $$;
 

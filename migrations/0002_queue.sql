@@ -48,6 +48,8 @@ CREATE TABLE job (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX job_by_org ON job (org_id, job_id);
+-- A deadline never changes, so this index costs claims nothing.
+CREATE INDEX job_by_deadline ON job (deadline_at) WHERE deadline_at IS NOT NULL;
 
 CREATE TABLE job_history (
     job_id          uuid PRIMARY KEY,
@@ -168,6 +170,7 @@ CREATE TABLE job_batch (
     CONSTRAINT job_batch_counts CHECK (succeeded >= 0 AND failed >= 0 AND succeeded + failed <= total)
 );
 CREATE INDEX job_batch_by_org ON job_batch (org_id, batch_id);
+CREATE INDEX job_batch_open ON job_batch (batch_id) WHERE completed_at IS NULL;
 
 -- The fleet. A worker holds all its running jobs by this one row: one heartbeat, not one per job.
 CREATE TABLE worker (

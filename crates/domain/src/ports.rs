@@ -66,7 +66,9 @@ pub enum WebhookFault {
 impl fmt::Display for WebhookFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(message) | Self::Unsignable(message) | Self::Unreachable { message, .. } => f.write_str(message),
+            Self::Refused(message) | Self::Unsignable(message) | Self::Unreachable { message, .. } => {
+                f.write_str(message)
+            }
         }
     }
 }
@@ -76,7 +78,10 @@ impl std::error::Error for WebhookFault {}
 /// Delivers signed events to subscribers.
 pub trait WebhookSender: Send + Sync + 'static {
     /// Signs and posts one event; any HTTP status is an answer, not a fault.
-    fn deliver<'a>(&'a self, delivery: WebhookDelivery<'a>) -> PortFuture<'a, Result<WebhookAnswer, WebhookFault>>;
+    fn deliver<'a>(
+        &'a self,
+        delivery: WebhookDelivery<'a>,
+    ) -> PortFuture<'a, Result<WebhookAnswer, WebhookFault>>;
 }
 
 /// Why signing secrets could not be had.

@@ -20,16 +20,11 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// One attempt only.
-    pub const NEVER: Self =
-        Self { max_attempts: 1, base: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
+    pub const NEVER: Self = Self { max_attempts: 1, base: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
 
     /// The ordinary policy: 8 attempts over some ten minutes.
-    pub const STANDARD: Self = Self {
-        max_attempts: 8,
-        base: Duration::from_secs(2),
-        factor: 2.5,
-        cap: Duration::from_secs(3600),
-    };
+    pub const STANDARD: Self =
+        Self { max_attempts: 8, base: Duration::from_secs(2), factor: 2.5, cap: Duration::from_secs(3600) };
 
     /// The upper bound of the wait after attempt number `attempt` (1 is the first) failed.
     #[must_use]

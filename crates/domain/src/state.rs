@@ -73,7 +73,9 @@ impl fmt::Display for JobState {
 
 /// A word that is no state.
 #[derive(Debug, thiserror::Error)]
-#[error("“{0}” is no job state; use one of scheduled, queued, running, parked, succeeded, dead, cancelled, expired")]
+#[error(
+    "“{0}” is no job state; use one of scheduled, queued, running, parked, succeeded, dead, cancelled, expired"
+)]
 pub struct UnknownState(pub String);
 
 impl FromStr for JobState {

@@ -29,13 +29,17 @@ impl From<sqlx::Error> for QueueError {
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
     /// The idempotency key already belongs to a job with another payload.
-    #[error("this idempotency key was already used for job {existing} with another payload; use a new key for a new job")]
+    #[error(
+        "this idempotency key was already used for job {existing} with another payload; use a new key for a new job"
+    )]
     KeyReused {
         /// The job that owns the key.
         existing: JobId,
     },
     /// The payload is larger than [`domain::MAX_PAYLOAD_BYTES`].
-    #[error("the payload has {bytes} bytes; at most {limit} are allowed: store the data elsewhere and send a reference")]
+    #[error(
+        "the payload has {bytes} bytes; at most {limit} are allowed: store the data elsewhere and send a reference"
+    )]
     PayloadTooLarge {
         /// Size of the payload's JSON text.
         bytes: usize,
@@ -93,8 +97,7 @@ impl From<sqlx::Error> for OpsError {
 }
 
 /// Whether an error says that PostgreSQL is gone or going, so that the same call may work later.
-#[must_use]
-pub fn is_away(error: &sqlx::Error) -> bool {
+pub(crate) fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

@@ -1,0 +1,224 @@
+//! Enqueue: many jobs in one statement and one commit.
+//!
+//! Idempotency and unique keys are settled by the database: the job that wins the key's row is
+//! inserted, the others learn who won. Rows are offered in key order, so that two statements with the
+//! same keys wait for each other instead of deadlocking.
+
+use chrono::{DateTime, Utc};
+use domain::{JobId, JobState};
+use sqlx::{Acquire, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::new_job::NewJob;
+
+/// What became of one job of an insert, in the order they were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// It is in the ledger now, in this state.
+    Created(JobState),
+    /// Its key belongs to this job, with the same payload.
+    Existing(JobId),
+    /// Its key belongs to this job, with another payload.
+    Conflict(JobId),
+}
+
+/// A job and the state it starts in (`Queued`, `Scheduled`, or `Parked` when its lane is draining).
+pub(crate) type Entry<'a> = (&'a NewJob, JobState);
+
+/// Inserts all jobs or none. The caller commits if `connection` is in a transaction.
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    entries: &[Entry<'_>],
+) -> Result<Vec<Inserted>, sqlx::Error> {
+    if entries.iter().all(|(job, state)| is_plain(job, *state)) {
+        insert_plain(connection, entries).await?;
+        return Ok(vec![Inserted::Created(JobState::Queued); entries.len()]);
+    }
+    // More than one statement may be needed, so this is a transaction (a savepoint inside the caller's).
+    let mut tx = connection.begin().await?;
+    let inserted = insert_rich(&mut tx, entries).await?;
+    tx.commit().await?;
+    Ok(inserted)
+}
+
+fn is_plain(job: &NewJob, state: JobState) -> bool {
+    state == JobState::Queued
+        && job.idempotency_key.is_none()
+        && job.unique_key.is_none()
+        && job.deadline_at.is_none()
+        && job.parent_job_id.is_none()
+        && job.batch_id.is_none()
+        && job.workspace_id.is_none()
+        && job.run_at.is_none()
+        && job.successors.is_empty()
+}
+
+/// The common case carries half the columns and no keys.
+async fn insert_plain(connection: &mut PgConnection, entries: &[Entry<'_>]) -> Result<(), sqlx::Error> {
+    let jobs = || entries.iter().map(|(job, _)| *job);
+    sqlx::query(
+        "INSERT INTO job (job_id, org_id, created_at, run_at, queued_at, state, priority, kind_version,
+                          max_attempts, kind, lane, actor_id, request_id, payload)
+         SELECT t.job_id, t.org_id, now(), now(), now(), 'queued', t.priority, t.kind_version,
+                t.max_attempts, t.kind, t.lane, t.actor_id, t.request_id, t.payload::json
+         FROM unnest($1::uuid[], $2::uuid[], $3::int2[], $4::int2[], $5::int2[], $6::text[], $7::text[],
+                     $8::uuid[], $9::text[], $10::text[])
+              AS t(job_id, org_id, priority, kind_version, max_attempts, kind, lane, actor_id,
+                   request_id, payload)",
+    )
+    .bind(jobs().map(|job| job.job_id.0).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.org_id.0).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.priority).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.kind_version).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.max_attempts).collect::<Vec<_>>())
+    .bind(jobs().map(|job| &*job.kind).collect::<Vec<_>>())
+    .bind(jobs().map(|job| &*job.lane).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.actor_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+    .bind(jobs().map(|job| job.request_id.as_deref()).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.payload.get()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_rich(
+    connection: &mut PgConnection,
+    entries: &[Entry<'_>],
+) -> Result<Vec<Inserted>, sqlx::Error> {
+    let jobs = || entries.iter().map(|(job, _)| *job);
+    let hashes: Vec<Vec<u8>> = jobs()
+        .map(|job| if job.idempotency_key.is_some() { job.payload_hash().to_vec() } else { Vec::new() })
+        .collect();
+    let successors: Vec<Option<String>> = jobs()
+        .map(|job| {
+            (!job.successors.is_empty())
+                .then(|| serde_json::to_string(&job.successors))
+                .transpose()
+                .map_err(|error| sqlx::Error::Encode(Box::new(error)))
+        })
+        .collect::<Result<_, _>>()?;
+    let rows = sqlx::query(
+        "WITH input AS MATERIALIZED (
+             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::int2[],
+                 $6::int2[], $7::int2[], $8::text[], $9::text[], $10::uuid[], $11::uuid[], $12::uuid[],
+                 $13::uuid[], $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::text[],
+                 $19::bytea[], $20::text[])
+             AS t(job_id, org_id, run_at, state, priority, kind_version, max_attempts, kind, lane,
+                  workspace_id, actor_id, parent_job_id, batch_id, deadline_at, idempotency_key,
+                  unique_key, request_id, successors, payload_hash, payload)
+         ), keyed AS (
+             INSERT INTO job_key (org_id, kind, key, job_id, payload_hash)
+             SELECT org_id, kind, idempotency_key, job_id, payload_hash FROM input
+             WHERE idempotency_key IS NOT NULL
+             ORDER BY org_id, kind, idempotency_key, job_id
+             ON CONFLICT DO NOTHING RETURNING job_id
+         ), uniq AS (
+             INSERT INTO job_unique (org_id, kind, key, job_id)
+             SELECT org_id, kind, unique_key, job_id FROM input
+             WHERE unique_key IS NOT NULL
+               AND (idempotency_key IS NULL OR job_id IN (SELECT job_id FROM keyed))
+             ORDER BY org_id, kind, unique_key, job_id
+             ON CONFLICT DO NOTHING RETURNING job_id
+         ), fresh AS (
+             SELECT * FROM input
+             WHERE (idempotency_key IS NULL OR job_id IN (SELECT job_id FROM keyed))
+               AND (unique_key IS NULL OR job_id IN (SELECT job_id FROM uniq))
+         ), waiting AS (
+             INSERT INTO job_wait (job_id, org_id, due_at, priority, lane, what, key)
+             SELECT job_id, org_id, CASE state WHEN 'scheduled' THEN run_at END, priority, lane,
+                    CASE state WHEN 'scheduled' THEN 'time' ELSE 'lane' END,
+                    CASE state WHEN 'scheduled' THEN 'run_at' ELSE lane END
+             FROM fresh WHERE state <> 'queued'
+         )
+         INSERT INTO job (job_id, org_id, created_at, run_at, queued_at, state, priority, kind_version,
+                          max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id,
+                          deadline_at, idempotency_key, unique_key, request_id, successors, payload)
+         SELECT job_id, org_id, now(), coalesce(run_at, now()),
+                CASE state WHEN 'queued' THEN now() END, state::job_state, priority, kind_version,
+                max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id, deadline_at,
+                idempotency_key, unique_key, request_id, successors::json, payload::json
+         FROM fresh RETURNING job_id",
+    )
+    .bind(jobs().map(|job| job.job_id.0).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.org_id.0).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.run_at).collect::<Vec<Option<DateTime<Utc>>>>())
+    .bind(entries.iter().map(|(_, state)| state.as_str()).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.priority).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.kind_version).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.max_attempts).collect::<Vec<_>>())
+    .bind(jobs().map(|job| &*job.kind).collect::<Vec<_>>())
+    .bind(jobs().map(|job| &*job.lane).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.workspace_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+    .bind(jobs().map(|job| job.actor_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+    .bind(jobs().map(|job| job.parent_job_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+    .bind(jobs().map(|job| job.batch_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+    .bind(jobs().map(|job| job.deadline_at).collect::<Vec<Option<DateTime<Utc>>>>())
+    .bind(jobs().map(|job| job.idempotency_key.as_deref()).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.unique_key.as_deref()).collect::<Vec<_>>())
+    .bind(jobs().map(|job| job.request_id.as_deref()).collect::<Vec<_>>())
+    .bind(&successors)
+    .bind(&hashes)
+    .bind(jobs().map(|job| job.payload.get()).collect::<Vec<_>>())
+    .fetch_all(&mut *connection)
+    .await?;
+
+    let created: std::collections::HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let mut outcome = Vec::with_capacity(entries.len());
+    for (at, (job, state)) in entries.iter().enumerate() {
+        outcome.push(if created.contains(&job.job_id.0) {
+            Inserted::Created(*state)
+        } else {
+            settle_loser(connection, job, hashes.get(at).map_or(&[], Vec::as_slice)).await?
+        });
+    }
+    Ok(outcome)
+}
+
+/// Finds who holds the key that kept a job out.
+async fn settle_loser(
+    connection: &mut PgConnection,
+    job: &NewJob,
+    hash: &[u8],
+) -> Result<Inserted, sqlx::Error> {
+    if let Some(key) = &job.idempotency_key {
+        let row: Option<(Uuid, Vec<u8>)> = sqlx::query_as(
+            "SELECT job_id, payload_hash FROM job_key WHERE org_id = $1 AND kind = $2 AND key = $3",
+        )
+        .bind(job.org_id.0)
+        .bind(&*job.kind)
+        .bind(key)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some((holder, held)) = row
+            && holder != job.job_id.0
+        {
+            let holder = JobId(holder);
+            return Ok(if held == hash { Inserted::Existing(holder) } else { Inserted::Conflict(holder) });
+        }
+    }
+    if let Some(unique) = &job.unique_key {
+        let holder: Option<Uuid> =
+            sqlx::query_scalar("SELECT job_id FROM job_unique WHERE org_id = $1 AND kind = $2 AND key = $3")
+                .bind(job.org_id.0)
+                .bind(&*job.kind)
+                .bind(unique)
+                .fetch_optional(&mut *connection)
+                .await?;
+        if let Some(holder) = holder {
+            // The idempotency key was won for a job that is not to be: it speaks for the holder now.
+            sqlx::query(
+                "UPDATE job_key SET job_id = $1 WHERE org_id = $2 AND kind = $3 AND key = $4 AND job_id = $5",
+            )
+            .bind(holder)
+            .bind(job.org_id.0)
+            .bind(&*job.kind)
+            .bind(job.idempotency_key.as_deref().unwrap_or_default())
+            .bind(job.job_id.0)
+            .execute(&mut *connection)
+            .await?;
+            return Ok(Inserted::Existing(JobId(holder)));
+        }
+    }
+    // The holder ended between the two statements; rolling back and trying again settles it.
+    Err(sqlx::Error::Protocol("the key's holder ended meanwhile; try again".into()))
+}

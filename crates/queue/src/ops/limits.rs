@@ -1,0 +1,154 @@
+//! Rate limits as data: listing, setting, removing.
+
+use chrono::{DateTime, Utc};
+use domain::OrgId;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::After;
+use crate::error::OpsError;
+
+/// One rate.
+#[derive(Clone, Debug, FromRow)]
+pub struct LimitView {
+    /// Its id.
+    pub rate_limit_id: Uuid,
+    /// Whose it is; none for the platform's default.
+    pub org_id: Option<Uuid>,
+    /// Name, such as `webhooks.endpoint`.
+    pub name: String,
+    /// Bucket it is for; `*` for every bucket of the name.
+    pub key: String,
+    /// Units each period.
+    pub units: i32,
+    /// Length of the period in milliseconds.
+    pub period_ms: i64,
+    /// Units that may come at once.
+    pub burst: i32,
+    /// When it was last changed.
+    pub changed_at: DateTime<Utc>,
+    /// Jobs that wait for it now.
+    pub waiting: i64,
+}
+
+/// What to set.
+#[derive(Clone, Debug)]
+pub struct LimitSpec {
+    /// Name, 1 … 100 bytes of `a-z0-9._-`.
+    pub name: String,
+    /// Bucket, or `*`.
+    pub key: String,
+    /// Units each period, at least 1.
+    pub units: i32,
+    /// Length of the period in milliseconds, up to 31 days.
+    pub period_ms: i64,
+    /// Units that may come at once, at least 1.
+    pub burst: i32,
+}
+
+/// The rates an organisation can see: its own and the platform's.
+///
+/// # Errors
+/// [`OpsError::Queue`].
+pub async fn list(connection: &mut PgConnection, org: OrgId) -> Result<Vec<LimitView>, OpsError> {
+    Ok(sqlx::query_as(
+        "SELECT r.rate_limit_id, r.org_id, r.name, r.key, r.units, r.period_ms, r.burst, r.changed_at,
+                (SELECT count(*) FROM job_wait w WHERE w.org_id = $1 AND w.what = 'limit'
+                 AND (w.key = r.name || ':' || r.key
+                      OR (r.key = '*' AND starts_with(w.key, r.name || ':')))) AS waiting
+         FROM rate_limit r WHERE r.org_id = $1 OR r.org_id IS NULL
+         ORDER BY r.name, r.key, r.org_id NULLS LAST LIMIT 1000",
+    )
+    .bind(org.0)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Sets a rate. Jobs that wait for it are asked again at once, in their order, under the new rate.
+///
+/// # Errors
+/// [`OpsError::Invalid`] naming the field.
+pub async fn put(
+    connection: &mut PgConnection,
+    org: Option<OrgId>,
+    spec: &LimitSpec,
+) -> Result<(Uuid, After), OpsError> {
+    check(spec)?;
+    let id = sqlx::query_scalar(
+        "INSERT INTO rate_limit (rate_limit_id, org_id, name, key, units, period_ms, burst)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT ON CONSTRAINT rate_limit_unique
+         DO UPDATE SET units = $5, period_ms = $6, burst = $7, changed_at = now()
+         RETURNING rate_limit_id",
+    )
+    .bind(Uuid::now_v7())
+    .bind(org.map(|org| org.0))
+    .bind(&spec.name)
+    .bind(&spec.key)
+    .bind(spec.units)
+    .bind(spec.period_ms)
+    .bind(spec.burst)
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok((id, ask_again(connection, org, &spec.name, &spec.key).await?))
+}
+
+/// Takes one of the organisation's rates away; the next more general one applies.
+///
+/// # Errors
+/// [`OpsError::NotFound`].
+pub async fn delete(connection: &mut PgConnection, org: OrgId, id: Uuid) -> Result<After, OpsError> {
+    let gone: Option<(String, String)> =
+        sqlx::query_as("DELETE FROM rate_limit WHERE rate_limit_id = $1 AND org_id = $2 RETURNING name, key")
+            .bind(id)
+            .bind(org.0)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let (name, key) = gone.ok_or(OpsError::NotFound("limit"))?;
+    ask_again(connection, Some(org), &name, &key).await
+}
+
+/// Everybody in the line becomes due now; the promotion asks in order and draws the line up anew.
+async fn ask_again(
+    connection: &mut PgConnection,
+    org: Option<OrgId>,
+    name: &str,
+    key: &str,
+) -> Result<After, OpsError> {
+    let lines: Vec<(Uuid, String)> = sqlx::query_as(
+        "WITH line AS (
+             UPDATE job_wait SET due_at = now()
+             WHERE what = 'limit' AND ($1::uuid IS NULL OR org_id = $1)
+               AND (job_wait.key = $2 || ':' || $3 OR ($3 = '*' AND starts_with(job_wait.key, $2 || ':')))
+             RETURNING org_id, job_wait.key
+         ) SELECT DISTINCT org_id, key FROM line",
+    )
+    .bind(org.map(|org| org.0))
+    .bind(name)
+    .bind(key)
+    .fetch_all(connection)
+    .await?;
+    let forgotten_lines = lines.into_iter().map(|(org, key)| format!("{org}:{key}")).collect();
+    Ok(After { settings: true, forgotten_lines, ..After::default() })
+}
+
+fn check(spec: &LimitSpec) -> Result<(), OpsError> {
+    let invalid = |field, problem: &str| Err(OpsError::Invalid { field, problem: problem.into() });
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+    if spec.name.is_empty() || spec.name.len() > 100 || !spec.name.chars().all(plain) {
+        return invalid("name", "must have 1 to 100 of a-z, 0-9, dot, dash and underscore");
+    }
+    if spec.key.is_empty() || spec.key.len() > 255 || spec.key.chars().any(char::is_control) {
+        return invalid("key", "must have 1 to 255 bytes and no control characters; * means every bucket");
+    }
+    if !(1..=10_000_000).contains(&spec.units) {
+        return invalid("units", "must lie between 1 and 10000000");
+    }
+    if !(1..=2_678_400_000).contains(&spec.period_ms) {
+        return invalid("period_ms", "must lie between 1 and 2678400000 (31 days)");
+    }
+    if !(1..=10_000_000).contains(&spec.burst) {
+        return invalid("burst", "must lie between 1 and 10000000");
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Sweeps: nothing that is queued in the ledger stays unknown to the dispatcher, nothing that a lost
+//! worker held stays running, nothing outlives its deadline.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, PgConnection};
+use telemetry::metric;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::TendConfig;
+use crate::dispatch::Ready;
+use crate::engine::Queue;
+use crate::error::QueueError;
+use crate::ledger::finish::count_batch;
+use crate::ledger::insert::insert;
+use crate::ledger::{Profile, open_rows};
+
+/// Rows looked at in one statement.
+const CHUNK: i64 = 5_000;
+/// Rows changed in one statement.
+const BATCH: i64 = 500;
+/// Advisory lock: one process recovers and resends at a time.
+const LOCK: i64 = 0x636f_756e_7465_7273;
+
+pub(super) async fn run(queue: Queue, config: TendConfig, stop: CancellationToken) {
+    let mut sweeper = Sweeper { queue, config, connection: None, well_since: None, swept: None, rules: None };
+    loop {
+        if let Err(error) = sweeper.round().await {
+            debug!(error = %error, "sweep waits");
+            sweeper.connection = None;
+            sweeper.well_since = None;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(config.watch_every) => {}
+        }
+    }
+}
+
+struct Sweeper {
+    queue: Queue,
+    config: TendConfig,
+    connection: Option<PgConnection>,
+    /// Since when this process has seen the ledger without a gap. Workers are judged only after a full
+    /// lease of that: while PostgreSQL was away nobody could show that he lives.
+    well_since: Option<(Instant, Instant)>,
+    swept: Option<Instant>,
+    rules: Option<std::sync::Arc<crate::engine::LaneTable>>,
+}
+
+impl Sweeper {
+    async fn round(&mut self) -> Result<(), QueueError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.queue.open(Profile::General).await?,
+        };
+        self.observe();
+        let mut lost_any = false;
+        let workers_judged = self.well_since.is_some_and(|(since, _)| since.elapsed() > self.config.lease);
+        if workers_judged {
+            let lost = open_rows::lose_workers(&mut connection, self.config.lease.as_secs_f64()).await?;
+            for worker in &lost {
+                warn!(%worker, "a worker stopped answering: its jobs are taken back");
+            }
+            lost_any = !lost.is_empty();
+        }
+        let due = self.swept.is_none_or(|swept| swept.elapsed() >= self.config.sweep_every);
+        if lost_any || due {
+            self.recover(&mut connection).await?;
+        }
+        // Redis may be away while PostgreSQL is well: that is no reason to forget what we know of workers.
+        if let Err(error) = self.dispatch_side(&mut connection, lost_any || due).await {
+            match error {
+                QueueError::DispatchAway(error) => debug!(error = %error, "Redis is away"),
+                error => return Err(error),
+            }
+        } else if due {
+            self.swept = Some(Instant::now());
+        }
+        if due {
+            while open_rows::expire(&mut connection, BATCH).await? > 0 {}
+            self.close_batches(&mut connection).await?;
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Notes that the ledger answers. A gap (a stopped process, a stalled machine) starts the count anew.
+    fn observe(&mut self) {
+        let now = Instant::now();
+        let longest = self.config.watch_every * 3 + Duration::from_millis(500);
+        self.well_since = Some(match self.well_since {
+            Some((since, last)) if now - last <= longest => (since, now),
+            _ => (now, now),
+        });
+    }
+
+    /// Takes back the running jobs of workers that are lost or gone.
+    async fn recover(&self, connection: &mut PgConnection) -> Result<(), QueueError> {
+        loop {
+            let recovered = open_rows::recover(connection, BATCH).await?;
+            let count = recovered.len();
+            if count == 0 {
+                return Ok(());
+            }
+            let mut back: Vec<Ready> = Vec::with_capacity(count);
+            for job in recovered {
+                metrics::counter!(metric::JOBS_RECOVERED_TOTAL, "lane" => job.ready.lane.clone())
+                    .increment(1);
+                if job.poison {
+                    warn!(job = %job.ready.job_id, "its worker died each time it ran: a dead letter now");
+                } else {
+                    back.push(job.ready);
+                }
+            }
+            info!(jobs = count, "took back jobs of a lost worker");
+            self.queue.send(back);
+        }
+    }
+
+    async fn dispatch_side(&mut self, connection: &mut PgConnection, full: bool) -> Result<(), QueueError> {
+        let table = self.queue.lanes();
+        let stale = self.queue.dispatch().stale_generation().await?;
+        if stale.is_some() || self.rules.as_ref() != Some(&table) {
+            self.queue.apply_org_rules().await?;
+            self.rules = Some(table);
+        }
+        if let Some(run_id) = stale {
+            // Another life of Redis, or an emptied one: what it held is unknown, the ledger is not.
+            let started = Instant::now();
+            if let Some(jobs) = self.resend(connection, 0.0).await? {
+                self.queue.dispatch().set_generation(&run_id).await?;
+                info!(jobs, took = ?started.elapsed(), "Redis was new or emptied: everything queued was sent again");
+            }
+        } else if full {
+            // Popped by a worker that died before claiming, or lost between commit and dispatch. Jobs
+            // that are only just queued are on their way.
+            let age = if self.swept.is_none() { 1.0 } else { 5.0 };
+            self.resend(connection, age).await?;
+        }
+        if full {
+            self.correct_caps(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends everything queued for at least `age_secs` to the dispatcher; what is there already stays.
+    /// One process does it at a time; none when another is at it.
+    async fn resend(&self, connection: &mut PgConnection, age_secs: f64) -> Result<Option<u64>, QueueError> {
+        if !try_lock(connection, 0).await? {
+            return Ok(None);
+        }
+        let sent = self.resend_all(connection, age_secs).await;
+        unlock(connection, 0).await?;
+        sent.map(Some)
+    }
+
+    async fn resend_all(&self, connection: &mut PgConnection, age_secs: f64) -> Result<u64, QueueError> {
+        let mut after = Uuid::nil();
+        let mut sent = 0;
+        loop {
+            let jobs = open_rows::queued_after(connection, after, age_secs, CHUNK).await?;
+            let Some(last) = jobs.last() else { break };
+            after = last.job_id.0;
+            self.queue.dispatch().push(&jobs).await?;
+            sent += jobs.len() as u64;
+            if i64::try_from(jobs.len()).is_ok_and(|n| n < CHUNK) {
+                break;
+            }
+        }
+        metrics::counter!(metric::DISPATCH_RESENDS_TOTAL).increment(sent);
+        Ok(sent)
+    }
+
+    /// Ids that count as running in a capped lane but are not, leave the count.
+    async fn correct_caps(&self, connection: &mut PgConnection) -> Result<(), QueueError> {
+        let capped: Vec<(String, Uuid)> = sqlx::query_as(
+            "SELECT DISTINCT j.lane, j.org_id FROM job j WHERE j.state IN ('running', 'queued')
+             AND (EXISTS (SELECT FROM lane l WHERE l.lane = j.lane AND l.org_cap IS NOT NULL)
+               OR EXISTS (SELECT FROM lane_org o WHERE o.lane = j.lane AND o.org_id = j.org_id
+                          AND o.org_cap IS NOT NULL))
+             LIMIT 1000",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let before = chrono::Utc::now().timestamp_millis() - 5_000;
+        for (lane, org) in capped {
+            let org = domain::OrgId(org);
+            let counted = self.queue.dispatch().running_before(&lane, org, before).await?;
+            if counted.is_empty() {
+                continue;
+            }
+            let ids: Vec<Uuid> = counted.iter().map(|job| job.0).collect();
+            let running: Vec<Uuid> =
+                sqlx::query_scalar("SELECT job_id FROM job WHERE job_id = ANY($1) AND state = 'running'")
+                    .bind(&ids)
+                    .fetch_all(&mut *connection)
+                    .await?;
+            let lane: std::sync::Arc<str> = lane.into();
+            let gone: Vec<_> = counted
+                .into_iter()
+                .filter(|job| !running.contains(&job.0))
+                .map(|job| (lane.clone(), org, job))
+                .collect();
+            self.queue.dispatch().release(&gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Batches whose last job ended by a sweep get their callback.
+    async fn close_batches(&self, connection: &mut PgConnection) -> Result<(), QueueError> {
+        for batch in open_rows::full_batches(connection).await? {
+            let mut tx = connection.begin().await?;
+            let callback = count_batch(&mut tx, batch, 0, 0).await?;
+            if let Some(job) = &callback {
+                insert(&mut tx, &[(job, domain::JobState::Queued)]).await?;
+            }
+            tx.commit().await?;
+            self.queue.announce(callback.as_slice());
+        }
+        Ok(())
+    }
+}
+
+/// Whether this process may do a piece of work that one should do at a time; released with the connection
+/// or by [`unlock`].
+pub(super) async fn try_lock(connection: &mut PgConnection, offset: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK + offset).fetch_one(connection).await
+}
+
+/// Gives the lock back.
+pub(super) async fn unlock(connection: &mut PgConnection, offset: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK + offset).execute(connection).await?;
+    Ok(())
+}

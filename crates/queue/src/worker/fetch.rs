@@ -1,0 +1,220 @@
+//! Fetching: take ids, claim them, hand them on. Two fetchers take turns, so that one claims while the
+//! other takes; when there is nothing, one of them sleeps in the dispatcher and the other waits for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::JobId;
+use sqlx::PgConnection;
+use telemetry::metric;
+use tokio::sync::{Mutex, Notify, mpsc};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::flight::Stop;
+use super::slots::{Room, Slot};
+use super::{Assignment, Shared, screen};
+use crate::dispatch::{SCRIPT_BATCH, Waiter, Want};
+use crate::ledger::Profile;
+use crate::ledger::claim::{Claimed, claim};
+use crate::ledger::finish::Settled;
+
+const FETCHERS: usize = 2;
+
+type Lanes = Arc<HashMap<Arc<str>, mpsc::Sender<Assignment>>>;
+
+/// Starts the fetchers; they end when the worker drains.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    lanes: Vec<(Arc<str>, mpsc::Sender<Assignment>)>,
+    tasks: &TaskTracker,
+) {
+    let lanes: Lanes = Arc::new(lanes.into_iter().collect());
+    let waiter = Waiter::new(shared.queue.dispatch().clone(), shared.identity.id());
+    let sleep = Arc::new(Sleep { waiter: Mutex::new(waiter), more: Notify::new() });
+    for _ in 0..FETCHERS {
+        let fetcher =
+            Fetcher { shared: shared.clone(), lanes: lanes.clone(), sleep: sleep.clone(), connection: None };
+        tasks.spawn(fetcher.run());
+    }
+}
+
+struct Sleep {
+    waiter: Mutex<Waiter>,
+    /// Rung when there is more than one fetcher can carry.
+    more: Notify,
+}
+
+struct Fetcher {
+    shared: Arc<Shared>,
+    lanes: Lanes,
+    sleep: Arc<Sleep>,
+    connection: Option<PgConnection>,
+}
+
+impl Fetcher {
+    async fn run(mut self) {
+        while !self.shared.draining.is_cancelled() {
+            let rooms = self.shared.slots.room(&self.shared.queue.lanes());
+            if rooms.is_empty() {
+                tokio::select! {
+                    () = self.shared.slots.freed() => {}
+                    () = self.shared.draining.cancelled() => return,
+                    // A paused lane may have been opened.
+                    () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                }
+                continue;
+            }
+            match self.take(&rooms).await {
+                Ok(taken) if taken.is_empty() => self.rest(&rooms).await,
+                Ok(taken) => {
+                    if taken.len() >= 32 {
+                        self.sleep.more.notify_one();
+                    }
+                    self.claim_and_hand_on(taken).await;
+                }
+                Err(error) => {
+                    metrics::counter!(metric::REDIS_ERRORS_TOTAL).increment(1);
+                    debug!(error = %error, "nothing taken: Redis is away");
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                        () = self.shared.draining.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&self, rooms: &[Room]) -> Result<Vec<(JobId, Slot)>, redis::RedisError> {
+        // Reserve before taking, so that two fetchers never fill the same slot.
+        let mut reserved: Vec<Vec<Slot>> = Vec::with_capacity(rooms.len());
+        let wants: Vec<Want> = rooms
+            .iter()
+            .map(|room| {
+                let slots = room.free.min(SCRIPT_BATCH);
+                reserved.push(self.shared.slots.reserve(room, slots));
+                Want { lane: room.lane.clone(), slots, org_cap: room.org_cap }
+            })
+            .collect();
+        let taken = self.shared.queue.dispatch().take(&wants, SCRIPT_BATCH).await?;
+        Ok(taken.into_iter().zip(reserved).flat_map(|(ids, slots)| ids.into_iter().zip(slots)).collect())
+    }
+
+    /// Nothing to do: sleep in the dispatcher, or wait for the fetcher that does.
+    async fn rest(&self, rooms: &[Room]) {
+        let Ok(mut waiter) = self.sleep.waiter.try_lock() else {
+            tokio::select! {
+                () = self.sleep.more.notified() => {}
+                () = self.shared.draining.cancelled() => {}
+            }
+            return;
+        };
+        let lanes: Vec<Arc<str>> = rooms.iter().map(|room| room.lane.clone()).collect();
+        let nudger = waiter.nudger();
+        let sleep = waiter.sleep(&lanes);
+        tokio::pin!(sleep);
+        let result = loop {
+            tokio::select! {
+                result = &mut sleep => break result,
+                () = self.shared.draining.cancelled() => return,
+                () = self.shared.slots.freed() => {
+                    // A lane that was full has room again: it must be listened to as well.
+                    let rooms = self.shared.slots.room(&self.shared.queue.lanes());
+                    if rooms.iter().any(|room| !lanes.contains(&room.lane)) {
+                        nudger.nudge().await;
+                    }
+                }
+            }
+        };
+        if let Err(error) = result {
+            debug!(error = %error, "sleep ended: Redis is away");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn claim_and_hand_on(&mut self, taken: Vec<(JobId, Slot)>) {
+        let ids: Vec<Uuid> = taken.iter().map(|(id, _)| id.0).collect();
+        let mut order: HashMap<Uuid, usize> = HashMap::with_capacity(ids.len());
+        let mut slots: HashMap<Uuid, Slot> = HashMap::with_capacity(ids.len());
+        for (at, (id, slot)) in taken.into_iter().enumerate() {
+            order.insert(id.0, at);
+            slots.insert(id.0, slot);
+        }
+        let started = Instant::now();
+        let worker = self.shared.identity.id();
+        let Some(mut claimed) = self.claim(worker, &ids).await else {
+            return;
+        };
+        #[allow(clippy::cast_precision_loss)] // at most a batch
+        metrics::histogram!(metric::GROUP_COMMIT_SIZE, "stage" => "claim").record(ids.len() as f64);
+        metrics::histogram!(metric::GROUP_COMMIT_SECONDS, "stage" => "claim")
+            .record(started.elapsed().as_secs_f64());
+        if claimed.len() < ids.len() {
+            // Ended, cancelled or taken meanwhile. Their slots are freed below; counts of capped lanes
+            // are corrected by the sweep.
+            debug!(taken = ids.len(), claimed = claimed.len(), "some ids were no longer queued");
+        }
+        claimed.sort_unstable_by_key(|job| order.get(&job.job_id.0).copied());
+        let mut go = Vec::with_capacity(claimed.len());
+        for (job, settled) in screen::screen(&self.shared, claimed).await {
+            let Some(slot) = slots.remove(&job.job_id.0) else {
+                continue;
+            };
+            match settled {
+                Some(settled) => {
+                    self.shared.completer.send(worker, &job, settled, None).await;
+                    drop(slot);
+                }
+                None => go.push(Assignment { job, worker, stop: Stop::default(), slot: Some(slot) }),
+            }
+        }
+        self.shared.flights.add(go.iter().map(|one| (one.job.job_id, one.stop.clone())));
+        for assignment in go {
+            let lane = assignment.job.lane.clone();
+            let handed = match self.lanes.get(&lane) {
+                Some(sender) => sender.send(assignment).await.map_err(|error| error.0),
+                None => Err(assignment),
+            };
+            if let Err(assignment) = handed {
+                // The lane's worker is gone: the job goes back untouched.
+                self.shared.flights.remove(assignment.job.job_id);
+                self.shared.completer.send(worker, &assignment.job, Settled::Released, None).await;
+            }
+        }
+    }
+
+    /// Claims until PostgreSQL answers. After a broken connection the first try may have gone through:
+    /// the repeat also accepts what this worker holds already.
+    async fn claim(&mut self, worker: domain::WorkerId, ids: &[Uuid]) -> Option<Vec<Claimed>> {
+        let mut pause = Duration::from_millis(50);
+        let mut again = false;
+        loop {
+            let result = match self.connection.as_mut() {
+                Some(connection) => claim(connection, worker, ids, again).await.map_err(Into::into),
+                None => match self.shared.queue.open(Profile::Volatile).await {
+                    Ok(connection) => claim(self.connection.insert(connection), worker, ids, again)
+                        .await
+                        .map_err(Into::into),
+                    Err(error) => Err(error),
+                },
+            };
+            match result {
+                Ok(claimed) => return Some(claimed),
+                Err(error) => {
+                    metrics::counter!(metric::POSTGRES_ERRORS_TOTAL).increment(1);
+                    warn!(error = %error, jobs = ids.len(), "claim failed; trying again");
+                    self.connection = None;
+                    again = true;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        // Unclaimed ids return with the sweep; claimed ones when this worker is gone.
+                        () = self.shared.draining.cancelled() => return None,
+                    }
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+            }
+        }
+    }
+}

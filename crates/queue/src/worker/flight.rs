@@ -1,0 +1,115 @@
+//! Jobs in this process' hands, and how to stop them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use domain::{JobId, WorkerId};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::slots::Slot;
+use crate::ledger::claim::Claimed;
+
+/// Why a running job was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// The worker is leaving and its time is up.
+    Drained,
+    /// The worker was declared lost; another one has the job now.
+    LeaseLost,
+}
+
+/// One claimed job on its way through a lane's worker.
+pub struct Assignment {
+    /// The job.
+    pub job: Claimed,
+    pub(crate) worker: WorkerId,
+    pub(crate) stop: Stop,
+    pub(crate) slot: Option<Slot>,
+}
+
+impl Assignment {
+    /// Resolves when the job is to stop.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.token.clone()
+    }
+}
+
+/// A way to stop one job, with a reason.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop {
+    token: CancellationToken,
+    reason: Arc<AtomicU8>,
+}
+
+impl Stop {
+    pub(crate) fn stop(&self, reason: StopReason) {
+        let code = match reason {
+            StopReason::Cancelled => 1,
+            StopReason::Drained => 2,
+            StopReason::LeaseLost => 3,
+        };
+        // The first reason stands.
+        let _ = self.reason.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+        self.token.cancel();
+    }
+
+    pub(crate) async fn stopped(&self) -> StopReason {
+        self.token.cancelled().await;
+        match self.reason.load(Ordering::Acquire) {
+            1 => StopReason::Cancelled,
+            3 => StopReason::LeaseLost,
+            _ => StopReason::Drained,
+        }
+    }
+}
+
+/// All jobs in hand.
+#[derive(Clone, Default)]
+pub(crate) struct Flights {
+    jobs: Arc<Mutex<HashMap<Uuid, (Stop, Instant)>>>,
+}
+
+impl Flights {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (Stop, Instant)>> {
+        self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, jobs: impl Iterator<Item = (JobId, Stop)>) {
+        let now = Instant::now();
+        let mut map = self.lock();
+        for (job, stop) in jobs {
+            map.insert(job.0, (stop, now));
+        }
+    }
+
+    pub(crate) fn remove(&self, job: JobId) {
+        self.lock().remove(&job.0);
+    }
+
+    pub(crate) fn older_than_a_second(&self) -> Vec<Uuid> {
+        let map = self.lock();
+        map.iter()
+            .filter(|(_, (_, since))| since.elapsed() > Duration::from_secs(1))
+            .map(|(id, _)| *id)
+            .take(1000)
+            .collect()
+    }
+
+    pub(crate) fn stop(&self, job: Uuid, reason: StopReason) {
+        if let Some((stop, _)) = self.lock().get(&job) {
+            stop.stop(reason);
+        }
+    }
+
+    pub(crate) fn stop_all(&self, reason: StopReason) {
+        for (stop, _) in self.lock().values() {
+            stop.stop(reason);
+        }
+    }
+}
