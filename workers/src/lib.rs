@@ -1,1 +1,15 @@
-//! Who does the work: lanes, layers, providers wired to ports, drain
+//! Who does the work: one apalis worker a lane over the queue's backend, kinds from the registry, real
+//! providers wired to the ports that jobs see, and the order in which a worker process leaves.
+//!
+//! Refuses to decide how a failed run goes on: that is stated by the job and carried out by the queue.
+
+mod crew;
+mod ports;
+mod progress;
+mod runner;
+mod secrets;
+
+pub use crew::{Crew, Run, lane_worker};
+pub use ports::WebhookPort;
+pub use runner::Runner;
+pub use secrets::{DerivedSecrets, KeyError};

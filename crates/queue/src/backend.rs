@@ -188,13 +188,19 @@ where
                 outcome = std::panic::AssertUnwindSafe(run).catch_unwind() => Ran::Returned(outcome),
                 reason = stop.stopped() => Ran::Stopped(reason),
             };
+            // A handler that noticed the stop by itself returns an error of its own: the reason counts.
+            let outcome = match (outcome, stop.reason()) {
+                (Ran::Returned(Ok(Err(_))), Some(reason)) => Ran::Stopped(reason),
+                (outcome, _) => outcome,
+            };
             let settled = match outcome {
                 Ran::Returned(Ok(Ok(success))) => {
                     Some(Settled::Succeeded { result: success.result, next: success.next })
                 }
                 Ran::Returned(Ok(Err(failure))) => Some(decide(&shared, &job, &failure.into())),
                 Ran::Returned(Err(panic)) => {
-                    Some(decide(&shared, &job, &(Box::new(Panicked(panic_text(&*panic))) as BoxDynError)))
+                    let panicked: BoxDynError = Box::new(Panicked::from_payload(&panic));
+                    Some(decide(&shared, &job, &panicked))
                 }
                 Ran::Stopped(StopReason::Cancelled) => Some(Settled::Ended {
                     state: JobState::Cancelled,
@@ -225,17 +231,24 @@ enum Ran<T> {
     Stopped(StopReason),
 }
 
-/// A handler panicked and no layer above caught it.
+/// A handler panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("the handler panicked: {0}")]
-struct Panicked(String);
+pub struct Panicked(String);
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
+impl Panicked {
+    /// Reads what a panic carried; for layers that catch panics nearer to the handler.
+    #[must_use]
+    #[allow(clippy::borrowed_box)] // the signature that apalis's catch-panic layer asks for
+    pub fn from_payload(panic: &Box<dyn std::any::Any + Send>) -> Self {
+        Self(
+            panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "no message".into()),
+        )
+    }
 }
 
 /// Turns a failure into what happens next, by the kind's policy.
@@ -243,7 +256,7 @@ fn decide(shared: &Shared, job: &Claimed, failure: &BoxDynError) -> Settled {
     let stated = failure.downcast_ref::<JobError>().cloned().unwrap_or_else(|| {
         let code = if failure.downcast_ref::<TimedOut>().is_some() {
             "timeout"
-        } else if failure.downcast_ref::<Panicked>().is_some() || failure.to_string().contains("PanicError") {
+        } else if failure.downcast_ref::<Panicked>().is_some() {
             "panic"
         } else {
             "unexpected"

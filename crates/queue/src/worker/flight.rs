@@ -59,13 +59,19 @@ impl Stop {
         self.token.cancel();
     }
 
+    /// Why the job was told to stop, if it was.
+    pub(crate) fn reason(&self) -> Option<StopReason> {
+        match self.reason.load(Ordering::Acquire) {
+            1 => Some(StopReason::Cancelled),
+            2 => Some(StopReason::Drained),
+            3 => Some(StopReason::LeaseLost),
+            _ => None,
+        }
+    }
+
     pub(crate) async fn stopped(&self) -> StopReason {
         self.token.cancelled().await;
-        match self.reason.load(Ordering::Acquire) {
-            1 => StopReason::Cancelled,
-            3 => StopReason::LeaseLost,
-            _ => StopReason::Drained,
-        }
+        self.reason().unwrap_or(StopReason::Drained)
     }
 }
 
