@@ -1,7 +1,7 @@
 //! Providers behind the ports that jobs see.
 
 use domain::ports::{PortFuture, WebhookAnswer, WebhookDelivery, WebhookFault, WebhookSender};
-use providers::webhook::{Delivery, DeliverError, WebhookClient};
+use providers::webhook::{DeliverError, Delivery, WebhookClient};
 
 /// The webhook client as jobs see it.
 pub struct WebhookPort {

@@ -20,7 +20,9 @@ const LEAST_BYTES: usize = 32;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
     /// Too short to be a key.
-    #[error("a webhook key must have at least 32 characters of random text (for example from `openssl rand -hex 32`)")]
+    #[error(
+        "a webhook key must have at least 32 characters of random text (for example from `openssl rand -hex 32`)"
+    )]
     TooShort,
 }
 

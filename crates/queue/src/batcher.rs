@@ -20,6 +20,8 @@ use crate::new_job::NewJob;
 /// Most jobs in one commit.
 const MOST: usize = 1000;
 const CONNECTIONS: usize = 2;
+/// A connection that was not used for this long is tried before it is trusted.
+const QUIET: Duration = Duration::from_secs(2);
 
 type Answer = Result<Inserted, EnqueueError>;
 
@@ -56,13 +58,22 @@ impl Batcher {
 
 async fn run(ledger: Ledger, receiver: Arc<Mutex<mpsc::Receiver<Call>>>) {
     let mut connection: Option<PgConnection> = None;
+    let mut used = Instant::now();
     let mut calls: Vec<Call> = Vec::with_capacity(MOST);
     loop {
         calls.clear();
         if receiver.lock().await.recv_many(&mut calls, MOST).await == 0 {
             return;
         }
+        if used.elapsed() > QUIET
+            && let Some(open) = connection.as_mut()
+            && sqlx::Connection::ping(open).await.is_err()
+        {
+            // PostgreSQL was restarted while nobody enqueued: that need not cost anybody an error.
+            connection = None;
+        }
         let started = Instant::now();
+        used = started;
         #[allow(clippy::cast_precision_loss)] // at most MOST
         metrics::histogram!(metric::GROUP_COMMIT_SIZE, "stage" => "enqueue").record(calls.len() as f64);
         let outcome = commit(&ledger, &mut connection, &calls).await;

@@ -218,6 +218,46 @@ impl Dispatch {
         self.redis().set(self.keys.generation(), run_id).await
     }
 
+    /// Leaves a wake-up in each lane: a worker that goes may have taken one with it.
+    ///
+    /// # Errors
+    /// What Redis said.
+    pub(crate) async fn wake(&self, lanes: &[std::sync::Arc<str>]) -> Result<(), redis::RedisError> {
+        let mut pipe = redis::pipe();
+        for lane in lanes {
+            pipe.del(self.keys.wake(lane)).ignore().lpush(self.keys.wake(lane), 1).ignore();
+        }
+        pipe.query_async(&mut self.redis()).await
+    }
+
+    /// Forgets everything of this namespace. Jobs are not lost by it: the ledger has them. For tests and
+    /// benchmarks, and for operators who want the dispatcher filled anew.
+    ///
+    /// # Errors
+    /// What Redis said.
+    pub async fn forget_everything(&self) -> Result<(), redis::RedisError> {
+        let mut redis = self.redis();
+        let pattern = format!("{}:*", self.keys.prefix());
+        let mut cursor = 0_u64;
+        loop {
+            let (next, keys): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(&pattern)
+                .arg("COUNT")
+                .arg(1000)
+                .query_async(&mut redis)
+                .await?;
+            if !keys.is_empty() {
+                redis.unlink::<_, ()>(keys).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Ids waiting in a lane over all organisations (bounded work: at most 1,000 organisations are added).
     ///
     /// # Errors

@@ -53,7 +53,7 @@ async fn round(queue: &Queue, slot: &mut Option<sqlx::PgConnection>) -> Result<D
         Some(secs) => return Ok(Duration::from_secs_f64(secs.min(60.0)).clamp(SHORTEST, LONGEST)),
         None => return Ok(LONGEST),
     }
-    // Durable: a permit that was paid for must not be forgotten together with the wait it ended.
+    // If a crash of PostgreSQL forgets this, the wait is still there and the job is promoted again.
     let mut tx = connection.begin().await?;
     let due = lock_due(&mut tx, BATCH).await?;
     let full = i64::try_from(due.len()).is_ok_and(|n| n == BATCH);

@@ -35,8 +35,13 @@ pub(crate) fn start(
     let waiter = Waiter::new(shared.queue.dispatch().clone(), shared.identity.id());
     let sleep = Arc::new(Sleep { waiter: Mutex::new(waiter), more: Notify::new() });
     for _ in 0..FETCHERS {
-        let fetcher =
-            Fetcher { shared: shared.clone(), lanes: lanes.clone(), sleep: sleep.clone(), connection: None };
+        let fetcher = Fetcher {
+            shared: shared.clone(),
+            lanes: lanes.clone(),
+            sleep: sleep.clone(),
+            connection: None,
+            turn: 0,
+        };
         tasks.spawn(fetcher.run());
     }
 }
@@ -52,6 +57,8 @@ struct Fetcher {
     lanes: Lanes,
     sleep: Arc<Sleep>,
     connection: Option<PgConnection>,
+    /// Which lane the next take begins with.
+    turn: usize,
 }
 
 impl Fetcher {
@@ -87,17 +94,19 @@ impl Fetcher {
         }
     }
 
-    async fn take(&self, rooms: &[Room]) -> Result<Vec<(JobId, Slot)>, redis::RedisError> {
-        // Reserve before taking, so that two fetchers never fill the same slot.
-        let mut reserved: Vec<Vec<Slot>> = Vec::with_capacity(rooms.len());
-        let wants: Vec<Want> = rooms
-            .iter()
-            .map(|room| {
-                let slots = room.free.min(SCRIPT_BATCH);
-                reserved.push(self.shared.slots.reserve(room, slots));
-                Want { lane: room.lane.clone(), slots, org_cap: room.org_cap }
-            })
-            .collect();
+    async fn take(&mut self, rooms: &[Room]) -> Result<Vec<(JobId, Slot)>, redis::RedisError> {
+        // Each take begins with another lane: one whose flood could fill the batch must not always be first.
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn % rooms.len().max(1);
+        let mut reserved = Vec::with_capacity(rooms.len());
+        let mut wants = Vec::with_capacity(rooms.len());
+        for room in rooms.iter().skip(turn).chain(rooms.iter().take(turn)) {
+            let slots = room.free.min(SCRIPT_BATCH);
+            // Reserve before taking, so that two fetchers never fill the same slot.
+            let Some(reservation) = self.shared.slots.reserve(room, slots) else { continue };
+            reserved.push(reservation);
+            wants.push(Want { lane: room.lane.clone(), slots, org_cap: room.org_cap });
+        }
         let taken = self.shared.queue.dispatch().take(&wants, SCRIPT_BATCH).await?;
         Ok(taken.into_iter().zip(reserved).flat_map(|(ids, slots)| ids.into_iter().zip(slots)).collect())
     }

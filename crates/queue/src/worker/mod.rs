@@ -141,6 +141,8 @@ impl Worker {
         fleet::set_state(&self.shared, "draining").await;
         self.tasks.close();
         self.tasks.wait().await;
+        let lanes: Vec<_> = self.shared.queue.lanes().lanes.iter().map(|lane| lane.lane.clone()).collect();
+        let _ = self.shared.queue.dispatch().wake(&lanes).await;
     }
 
     /// Waits for the jobs in hand, at most `deadline`; what is not done by then is stopped and goes back

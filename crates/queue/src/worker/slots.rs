@@ -57,19 +57,16 @@ impl Slots {
             .collect()
     }
 
-    /// Reserves room that was seen free: as much of `count` as is still there.
-    pub(crate) fn reserve(&self, room: &Room, count: usize) -> Vec<Slot> {
-        let Some(lane) = self.lanes.get(room.index) else {
-            return Vec::new();
-        };
+    /// Reserves room that was seen free. What is not made into slots is given back when this is dropped.
+    pub(crate) fn reserve(&self, room: &Room, count: usize) -> Option<Reservation> {
+        let lane = self.lanes.get(room.index)?;
         lane.used.fetch_add(count, Ordering::AcqRel);
-        (0..count)
-            .map(|_| Slot {
-                used: lane.used.clone(),
-                freed: self.freed.clone(),
-                emptied: self.emptied.clone(),
-            })
-            .collect()
+        Some(Reservation {
+            left: count,
+            used: lane.used.clone(),
+            freed: self.freed.clone(),
+            emptied: self.emptied.clone(),
+        })
     }
 
     /// Slots in use over all lanes.
@@ -99,6 +96,32 @@ impl Slots {
             #[allow(clippy::cast_precision_loss)] // at most some thousands
             let used = lane.used.load(Ordering::Relaxed) as f64;
             metrics::gauge!(metric::JOBS_IN_FLIGHT, "lane" => lane.name.clone()).set(used);
+        }
+    }
+}
+
+/// Room set aside for jobs that are being taken.
+pub(crate) struct Reservation {
+    left: usize,
+    used: Arc<AtomicUsize>,
+    freed: Arc<Notify>,
+    emptied: Arc<Notify>,
+}
+
+impl Iterator for Reservation {
+    type Item = Slot;
+
+    fn next(&mut self) -> Option<Slot> {
+        self.left = self.left.checked_sub(1)?;
+        Some(Slot { used: self.used.clone(), freed: self.freed.clone(), emptied: self.emptied.clone() })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.used.fetch_sub(self.left, Ordering::AcqRel);
+            self.emptied.notify_waiters();
         }
     }
 }
