@@ -1,10 +1,11 @@
 //! The dead letters that nobody has replayed or set aside yet.
 
+use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
 
 use super::list::{MAX_PAGE, Page, PageAsk};
 use super::row::{JobRow, Table};
-use crate::cursor::{Cursor, first_id_at};
+use crate::cursor::Cursor;
 use crate::{StoreError, Tx};
 
 /// Narrows the dead letters; empty matches all.
@@ -16,10 +17,10 @@ pub struct DeadFilter {
     pub error_code: Option<String>,
     /// Exactly this lane.
     pub lane: Option<String>,
-    /// Made at or after this moment.
-    pub created_from: Option<chrono::DateTime<chrono::Utc>>,
-    /// Made before this moment.
-    pub created_to: Option<chrono::DateTime<chrono::Utc>>,
+    /// Died at or after this moment.
+    pub from: Option<DateTime<Utc>>,
+    /// Died before this moment.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// A page of dead letters, newest first.
@@ -42,10 +43,6 @@ pub async fn dead(
         Some(text) => Some(Cursor::decode(text, &fingerprint)?.before),
         None => None,
     };
-    let before = before
-        .into_iter()
-        .chain(filter.created_to.map(first_id_at))
-        .min();
     // Materialised, so that the planner reads the small index of dead letters and not the whole history.
     let mut sql = QueryBuilder::new(
         "WITH d AS MATERIALIZED (SELECT job_id FROM job_history
@@ -54,8 +51,11 @@ pub async fn dead(
     if let Some(before) = before {
         sql.push(" AND job_id < ").push_bind(before);
     }
-    if let Some(from) = filter.created_from {
-        sql.push(" AND job_id >= ").push_bind(first_id_at(from));
+    if let Some(from) = filter.from {
+        sql.push(" AND finished_at >= ").push_bind(from);
+    }
+    if let Some(until) = filter.until {
+        sql.push(" AND finished_at < ").push_bind(until);
     }
     for (column, value) in [
         ("kind", &filter.kind),

@@ -104,6 +104,8 @@ pub struct LaneModes {
     pub org: String,
     /// When the organisation's say last changed.
     pub org_changed_at: Option<DateTime<Utc>>,
+    /// Live workers that serve the lane.
+    pub workers: i64,
 }
 
 #[derive(FromRow)]
@@ -154,7 +156,9 @@ pub async fn detail(tx: &mut Tx, job: JobId) -> Result<Detail, StoreError> {
         None => None,
     };
     let lane_modes = sqlx::query_as(
-        "SELECT coalesce(l.mode, 'open') AS platform, coalesce(o.mode, 'open') AS org, o.changed_at AS org_changed_at
+        "SELECT coalesce(l.mode, 'open') AS platform, coalesce(o.mode, 'open') AS org, o.changed_at AS org_changed_at,
+                (SELECT count(*) FROM worker w WHERE w.state = 'running' AND wanted.lane = ANY(w.lanes)
+                 AND w.last_seen_at > now() - interval '1 minute') AS workers
          FROM (SELECT $1::text AS lane) wanted
          LEFT JOIN lane l USING (lane)
          LEFT JOIN lane_org o ON o.lane = wanted.lane AND o.org_id = current_org()",

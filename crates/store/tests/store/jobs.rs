@@ -505,8 +505,8 @@ async fn dead_letters_are_those_nobody_set_aside() {
         .unwrap();
     let mut tx = reader(&database, &actor).await;
     let range = DeadFilter {
-        created_from: Some(DateTime::UNIX_EPOCH),
-        created_to: Some(Utc::now() + Duration::hours(1)),
+        from: Some(DateTime::UNIX_EPOCH),
+        until: Some(Utc::now() + Duration::hours(1)),
         lane: Some("default".into()),
         ..DeadFilter::default()
     };

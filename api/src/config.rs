@@ -1,0 +1,121 @@
+//! The API's settings: read from the environment in one place, refused at start when they contradict.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How the API listens and what it allows.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Address to listen on. `COUNTERSIGN_LISTEN`, default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Requests a second one token may make for long. `COUNTERSIGN_API_RATE`, default 20000.
+    pub rate_per_s: NonZeroU32,
+    /// Requests one token may make at once. `COUNTERSIGN_API_BURST`, default: the rate.
+    pub burst: NonZeroU32,
+    /// How long a checked token is trusted without asking PostgreSQL again, so also how long a revoked one
+    /// may still work. `COUNTERSIGN_TOKEN_CACHE_MS`, default 5000, at most 60000.
+    pub token_cache: Duration,
+    /// Longest a request body may take to arrive. `COUNTERSIGN_BODY_TIMEOUT_MS`, default 30000.
+    pub body_timeout: Duration,
+    /// Event streams open at once in this process. `COUNTERSIGN_MAX_STREAMS`, default 256.
+    pub max_streams: usize,
+}
+
+/// Longest a checked token may be trusted.
+const TOKEN_CACHE_LIMIT: Duration = Duration::from_secs(60);
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        let rate = NonZeroU32::new(20_000).unwrap_or(NonZeroU32::MIN);
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            rate_per_s: rate,
+            burst: rate,
+            token_cache: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(30),
+            max_streams: 256,
+        }
+    }
+}
+
+/// A setting that can't be used, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}={value} can't be used: {expected}")]
+pub struct ConfigError {
+    name: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+impl ApiConfig {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// The first setting that can't be used.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from(|name| std::env::var(name).ok())
+    }
+
+    /// Reads settings by name from wherever.
+    ///
+    /// # Errors
+    /// The first setting that can't be used.
+    pub fn from(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let base = Self::default();
+        let number = "write a whole number of at least 1";
+        let rate_per_s = read(&get, "COUNTERSIGN_API_RATE", number)?.unwrap_or(base.rate_per_s);
+        let millis = |name| Ok::<_, ConfigError>(read::<NonZeroU32>(&get, name, number)?.map(|ms| Duration::from_millis(ms.get().into())));
+        let token_cache = millis("COUNTERSIGN_TOKEN_CACHE_MS")?.unwrap_or(base.token_cache);
+        if token_cache > TOKEN_CACHE_LIMIT {
+            return Err(ConfigError {
+                name: "COUNTERSIGN_TOKEN_CACHE_MS",
+                value: token_cache.as_millis().to_string(),
+                expected: "write at most 60000, for revoked tokens keep working that long",
+            });
+        }
+        Ok(Self {
+            listen: read(&get, "COUNTERSIGN_LISTEN", "write an address and a port, such as 127.0.0.1:8080")?
+                .unwrap_or(base.listen),
+            rate_per_s,
+            burst: read(&get, "COUNTERSIGN_API_BURST", number)?.unwrap_or(rate_per_s),
+            token_cache,
+            body_timeout: millis("COUNTERSIGN_BODY_TIMEOUT_MS")?.unwrap_or(base.body_timeout),
+            max_streams: read(&get, "COUNTERSIGN_MAX_STREAMS", "write a whole number")?.unwrap_or(base.max_streams),
+        })
+    }
+}
+
+fn read<T: FromStr>(
+    get: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, ConfigError> {
+    let Some(value) = get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    value.trim().parse().map(Some).map_err(|_| ConfigError { name, value, expected })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_and_bad_ones_named() {
+        let of = |name: &'static str, value: &'static str| {
+            ApiConfig::from(move |asked| (asked == name).then(|| value.to_owned()))
+        };
+        assert_eq!(of("COUNTERSIGN_LISTEN", "0.0.0.0:9000").unwrap().listen.port(), 9000);
+        let slow = of("COUNTERSIGN_API_RATE", "10").unwrap();
+        assert_eq!((slow.rate_per_s.get(), slow.burst.get()), (10, 10));
+        for (name, value) in [
+            ("COUNTERSIGN_LISTEN", "8080"),
+            ("COUNTERSIGN_API_RATE", "0"),
+            ("COUNTERSIGN_TOKEN_CACHE_MS", "60001"),
+        ] {
+            let error = of(name, value).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `GET /v1/events`: changes of the organisation's jobs as they happen (server-sent events).
+//!
+//! It is for looking, not for remembering: after `reset` read the lists again.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, Stream, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use queue::events::{Event as Change, Watch};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::auth::{Caller, JobsRead};
+use crate::openapi::Streams;
+use crate::problem::{Code, Problem, redis_away};
+use crate::state::Api;
+
+/// A comment is sent when nothing else was for so long, so that proxies keep the connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Watch jobs change
+///
+/// Each change is an event `job` whose data is `{"job_id", "kind", "lane", "state"}` and whose id can be sent
+/// as `Last-Event-ID` to go on after it. An event `reset` says that changes were missed: read the lists again.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "jobs",
+    operation_id = "watchJobs",
+    security(("token" = ["jobs:read"])),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen.")),
+    responses((status = 200, description = "An endless stream.", content_type = "text/event-stream", body = String), Streams),
+)]
+pub(crate) async fn events(
+    State(api): State<Api>,
+    caller: Caller<JobsRead>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let permit = api.streams().clone().try_acquire_owned().map_err(|_| {
+        Problem::new(Code::TooManyStreams, "this process has as many event streams open as it may; close one, or try again shortly")
+            .retry_after(HEARTBEAT)
+    })?;
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| is_position(id));
+    let watch = api.queue().events().watch(caller.actor.org_id, last.map(str::to_owned)).await.map_err(redis_away)?;
+    let events = changes(watch, permit).take_until(api.stopping().clone().cancelled_owned());
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
+    // Proxies that collect answers before passing them on would hold the events back.
+    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// A stream position as Redis writes it. Anything else is nobody's last event: the stream starts at now.
+fn is_position(text: &str) -> bool {
+    text.split_once('-')
+        .is_some_and(|(ms, seq)| [ms, seq].iter().all(|part| !part.is_empty() && part.len() <= 19 && part.bytes().all(|byte| byte.is_ascii_digit())))
+}
+
+/// Ends when Redis can't be read any more: the client comes back with the last id it saw.
+fn changes(watch: Watch, permit: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold((watch, permit), |(mut watch, permit)| async move {
+        match watch.next().await {
+            Ok(changes) => Some((stream::iter(changes.into_iter().map(|change| Ok(written(change)))), (watch, permit))),
+            Err(error) => {
+                tracing::debug!(%error, "an event stream ended");
+                None
+            }
+        }
+    })
+    .flatten()
+}
+
+fn written(change: Change) -> Event {
+    match change {
+        Change::Change { id, json } => Event::default().event("job").id(id).data(json),
+        Change::Reset => Event::default().event("reset").data("{}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_position;
+
+    #[test]
+    fn only_positions_are_positions() {
+        assert!(is_position("1717171717171-0"));
+        for text in ["", "-", "1-", "x-1", "1-2-3", "$", "99999999999999999999-0"] {
+            assert!(!is_position(text), "{text}");
+        }
+    }
+}

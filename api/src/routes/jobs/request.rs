@@ -1,0 +1,123 @@
+//! A job as callers ask for it, and the checked [`NewJob`] it becomes.
+
+use chrono::{DateTime, Utc};
+use queue::NewJob;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use store::Actor;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Most jobs that may follow one, over all levels.
+const MAX_SUCCESSORS: usize = 100;
+
+/// Most attempts a caller may ask for.
+const MAX_ATTEMPTS: i16 = 100;
+
+/// A job to be enqueued.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JobRequest {
+    /// What to do; `GET /v1/kinds` lists the kinds.
+    #[schema(example = "system.echo")]
+    pub(crate) kind: String,
+    /// The payload's version; the newest when left out.
+    pub(crate) version: Option<i16>,
+    /// What to do it with; must fit the kind's schema. At most 256 KiB of JSON text.
+    #[schema(value_type = Object, example = json!({"message": "hello"}))]
+    pub(crate) payload: Box<RawValue>,
+    /// Where to wait; the kind's own lane when left out.
+    #[schema(example = "default")]
+    pub(crate) lane: Option<String>,
+    /// Higher is taken sooner; 0 when left out.
+    #[schema(minimum = -100, maximum = 100)]
+    pub(crate) priority: Option<i16>,
+    /// Not before this moment, at most 366 days ahead; at once when left out.
+    pub(crate) run_at: Option<DateTime<Utc>>,
+    /// Expires when it has not run by then.
+    pub(crate) deadline_at: Option<DateTime<Utc>>,
+    /// Attempts in all; the kind's own number when left out.
+    #[schema(minimum = 1, maximum = 100)]
+    pub(crate) max_attempts: Option<i16>,
+    /// While a job of this kind with this key waits, no second one is made: its id is answered instead.
+    #[schema(min_length = 1, max_length = 255)]
+    pub(crate) unique_key: Option<String>,
+    /// Makes repeats harmless, like the header `Idempotency-Key`; for jobs inside a batch or a chain.
+    #[schema(min_length = 1, max_length = 255)]
+    pub(crate) idempotency_key: Option<String>,
+    /// Jobs to enqueue when this one succeeds, in the transaction that completes it. At most 100 over all levels.
+    #[serde(default)]
+    #[schema(no_recursion)]
+    pub(crate) then: Vec<JobRequest>,
+}
+
+/// Whose request a job comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) actor: &'a Actor,
+    pub(crate) request_id: &'a str,
+}
+
+impl Asker<'_> {
+    /// The job this request asks for, checked as far as it can be without the ledger.
+    pub(crate) fn prepare(&self, request: JobRequest) -> Result<NewJob, Problem> {
+        let successors = count(&request.then);
+        if successors > MAX_SUCCESSORS {
+            let message = format!("holds {successors} jobs over all levels; at most {MAX_SUCCESSORS} are allowed");
+            return Err(Problem::field("/then", message));
+        }
+        self.one(request)
+    }
+
+    fn one(&self, request: JobRequest) -> Result<NewJob, Problem> {
+        let org = self.actor.org_id;
+        let mut job = self.api.registry().prepare(org, &request.kind, request.version, request.payload)?;
+        job.actor_id = Some(self.actor.actor_id);
+        if !self.request_id.is_empty() {
+            job.request_id = Some(self.request_id.to_owned());
+        }
+        if let Some(lane) = request.lane {
+            self.check_lane(&lane)?;
+            job.lane = lane.into();
+        }
+        if let Some(priority) = request.priority {
+            job.priority = priority;
+        }
+        if let Some(attempts) = request.max_attempts {
+            if !(1..=MAX_ATTEMPTS).contains(&attempts) {
+                return Err(Problem::field("/max_attempts", format!("must lie between 1 and {MAX_ATTEMPTS}")));
+            }
+            job.max_attempts = attempts;
+        }
+        job.run_at = request.run_at;
+        job.deadline_at = request.deadline_at;
+        job.unique_key = request.unique_key;
+        if request.idempotency_key.is_some() {
+            job.idempotency_key = request.idempotency_key;
+        }
+        job.successors = request
+            .then
+            .into_iter()
+            .enumerate()
+            .map(|(at, next)| self.one(next).map_err(|problem| problem.below(&format!("/then/{at}"))))
+            .collect::<Result<_, _>>()?;
+        job.check(self.api.now())?;
+        Ok(job)
+    }
+
+    fn check_lane(&self, lane: &str) -> Result<(), Problem> {
+        let lanes = self.api.queue().lanes();
+        if lanes.get(lane).is_some() {
+            return Ok(());
+        }
+        let known: Vec<&str> = lanes.lanes.iter().map(|setting| &*setting.lane).collect();
+        Err(Problem::field("/lane", format!("names no lane; use one of {}", known.join(", "))))
+    }
+}
+
+fn count(then: &[JobRequest]) -> usize {
+    then.iter().map(|job| 1 + count(&job.then)).sum()
+}

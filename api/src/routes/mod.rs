@@ -1,0 +1,50 @@
+//! The routes, one file each, and the few checks several of them make.
+
+mod batches;
+mod dead;
+mod events;
+mod health;
+pub(crate) mod jobs;
+mod kinds;
+mod lanes;
+mod limits;
+mod metrics;
+mod schedules;
+mod workers;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::problem::{Problem, not_found};
+use crate::state::Api;
+
+/// Every documented route.
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .merge(jobs::router())
+        .routes(routes!(batches::show_batch))
+        .routes(routes!(events::events))
+        .merge(dead::router())
+        .merge(lanes::router())
+        .merge(limits::router())
+        .merge(schedules::router())
+        .routes(routes!(kinds::kinds))
+        .routes(routes!(workers::workers))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
+}
+
+/// A reason people can read later.
+fn check_reason(reason: &str) -> Result<&str, Problem> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > 1000 || reason.contains('\0') {
+        return Err(Problem::field("/reason", "must have 1 to 1000 bytes and no U+0000"));
+    }
+    Ok(reason)
+}
+
+/// A name no lane can have is a lane that is not there.
+fn check_lane_name(lane: &str) -> Result<(), Problem> {
+    if lane.contains('\0') { Err(not_found("lane")) } else { Ok(()) }
+}

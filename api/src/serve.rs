@@ -1,0 +1,37 @@
+//! Listening, and stopping without cutting anybody off.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+
+use crate::state::Api;
+
+/// Longest the answers under way may take once the process begins to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Answers on `listener` until `stop` is done; then takes no more, ends the event streams and waits a
+/// little for the answers under way.
+///
+/// # Errors
+/// When the listener breaks.
+pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let stopping = api.stopping().clone();
+    // Answers are small: waiting to fill a packet would only add delay.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was not set");
+        }
+    });
+    let begun = stopping.clone();
+    let serving = axum::serve(listener, crate::app(api)).with_graceful_shutdown(async move {
+        stop.await;
+        begun.cancel();
+    });
+    tokio::select! {
+        result = serving => result,
+        () = async { stopping.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}

@@ -1,0 +1,17 @@
+//! The API over HTTP, against real PostgreSQL and Redis.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod app;
+mod auth;
+mod batch;
+mod dead;
+mod enqueue;
+mod events;
+mod lanes;
+mod limits;
+mod list;
+mod outages;
+mod pages;
+mod refusals;
+mod schedules;
+mod show;
