@@ -36,11 +36,8 @@ impl Days {
         } else {
             (any_month_day || any_week_day, false, false)
         };
-        let (of_month, of_week, both) = (
-            of_month.values,
-            of_week.values,
-            of_month.starred || of_week.starred,
-        );
+        let (of_month, of_week, both) =
+            (of_month.values, of_week.values, of_month.starred || of_week.starred);
         match (all_fit, of_month_fits, of_week_fits) {
             (true, _, _) => Self::Every,
             (_, true, _) => Self::OfMonth(of_month),
@@ -57,14 +54,8 @@ impl Days {
             Self::Every => true,
             Self::OfMonth(values) => of_month(values),
             Self::OfWeek(values) => of_week(values),
-            Self::Either {
-                of_month: m,
-                of_week: w,
-            } => of_month(m) || of_week(w),
-            Self::Both {
-                of_month: m,
-                of_week: w,
-            } => of_month(m) && of_week(w),
+            Self::Either { of_month: m, of_week: w } => of_month(m) || of_week(w),
+            Self::Both { of_month: m, of_week: w } => of_month(m) && of_week(w),
         }
     }
 
@@ -94,17 +85,9 @@ impl Calendar {
         of_month: Selection,
         of_week: Selection,
     ) -> Option<Self> {
-        let calendar = Self {
-            seconds,
-            minutes,
-            hours,
-            months,
-            days: Days::new(of_month, of_week),
-        };
+        let calendar = Self { seconds, minutes, hours, months, days: Days::new(of_month, of_week) };
         let exists = calendar.days.required_of_month().is_none_or(|days| {
-            months
-                .iter()
-                .any(|month| days.at_or_above(1).is_some_and(|day| day <= longest(month)))
+            months.iter().any(|month| days.at_or_above(1).is_some_and(|day| day <= longest(month)))
         });
         exists.then_some(calendar)
     }
@@ -158,11 +141,7 @@ impl Calendar {
                 return NaiveTime::from_hms_opt(hour, minute, self.seconds.at_or_above(0)?);
             }
         }
-        let hour = if hour == from.hour() {
-            self.hours.at_or_above(hour + 1)?
-        } else {
-            hour
-        };
+        let hour = if hour == from.hour() { self.hours.at_or_above(hour + 1)? } else { hour };
         let minute = self.minutes.at_or_above(0)?;
         NaiveTime::from_hms_opt(hour, minute, self.seconds.at_or_above(0)?)
     }
@@ -179,7 +158,5 @@ pub(super) const fn longest(month: u32) -> u32 {
 
 fn first_of_next_month(date: NaiveDate) -> Option<NaiveDate> {
     // Day 1 plus 31 days is in the next month whatever its length.
-    date.with_day(1)?
-        .checked_add_signed(TimeDelta::days(31))?
-        .with_day(1)
+    date.with_day(1)?.checked_add_signed(TimeDelta::days(31))?.with_day(1)
 }

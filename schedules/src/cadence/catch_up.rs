@@ -93,9 +93,7 @@ impl FromStr for CatchUp {
             "skip" => Ok(Self::Skip),
             "one" => Ok(Self::One),
             "all" => Ok(Self::All { cap: DEFAULT_CAP }),
-            _ => Err(UnknownCatchUp {
-                name: name.chars().take(64).collect(),
-            }),
+            _ => Err(UnknownCatchUp { name: name.chars().take(64).collect() }),
         }
     }
 }
@@ -138,33 +136,21 @@ pub fn catch_up(
     grace: Duration,
 ) -> Decision {
     let Some(newest) = cadence.latest_tick(last_tick, now) else {
-        return Decision {
-            fire: Vec::new(),
-            skipped: None,
-            last_tick,
-        };
+        return Decision { fire: Vec::new(), skipped: None, last_tick };
     };
     // The newest instant that is late; everything after it is on time.
     let late_until = TimeDelta::from_std(grace)
         .ok()
         .and_then(|grace| now.checked_sub_signed(grace + TimeDelta::nanoseconds(1)))
         .map_or(last_tick, |late| late.max(last_tick));
-    let any_late = cadence
-        .next_tick(last_tick)
-        .is_some_and(|tick| tick <= late_until);
+    let any_late = cadence.next_tick(last_tick).is_some_and(|tick| tick <= late_until);
     let fire = match policy {
         CatchUp::One if any_late => vec![newest],
         CatchUp::Skip | CatchUp::One => cadence.newest_ticks(late_until, now, policy.cap()),
         CatchUp::All { .. } => cadence.newest_ticks(last_tick, now, policy.cap()),
     };
-    let given_up_until = fire
-        .first()
-        .map_or(now, |first| *first - TimeDelta::nanoseconds(1));
-    Decision {
-        skipped: skipped(cadence, last_tick, given_up_until),
-        fire,
-        last_tick: newest,
-    }
+    let given_up_until = fire.first().map_or(now, |first| *first - TimeDelta::nanoseconds(1));
+    Decision { skipped: skipped(cadence, last_tick, given_up_until), fire, last_tick: newest }
 }
 
 fn skipped(cadence: &Cadence, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<Skipped> {

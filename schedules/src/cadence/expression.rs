@@ -15,8 +15,7 @@ use super::interval::Interval;
 /// The longest source text, in bytes.
 pub const MAX_LENGTH: usize = 256;
 
-const MACROS: &str =
-    "@hourly, @daily, @weekly, @monthly, @yearly, or @every with an interval (@every 90s)";
+const MACROS: &str = "@hourly, @daily, @weekly, @monthly, @yearly, or @every with an interval (@every 90s)";
 
 /// Why a text is no expression. `Display` is fit to show to whoever wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,19 +109,10 @@ impl Expression {
             return Err(ExpressionError::Empty);
         }
         if source.len() > MAX_LENGTH {
-            return Err(ExpressionError::TooLong {
-                length: source.len(),
-            });
+            return Err(ExpressionError::TooLong { length: source.len() });
         }
-        let form = if source.starts_with('@') {
-            parse_macro(source)?
-        } else {
-            parse_fields(source)?
-        };
-        Ok(Self {
-            source: source.to_owned(),
-            form,
-        })
+        let form = if source.starts_with('@') { parse_macro(source)? } else { parse_fields(source)? };
+        Ok(Self { source: source.to_owned(), form })
     }
 
     /// The text as it was written, without surrounding white space.
@@ -174,17 +164,13 @@ impl From<Expression> for String {
 }
 
 fn parse_macro(source: &str) -> Result<Form, ExpressionError> {
-    let (word, rest) = source
-        .split_once(char::is_whitespace)
-        .map_or((source, ""), |(word, rest)| (word, rest.trim()));
+    let (word, rest) =
+        source.split_once(char::is_whitespace).map_or((source, ""), |(word, rest)| (word, rest.trim()));
     let word = word.to_ascii_lowercase();
     if word == "@every" {
-        return Interval::parse(rest).map(Form::Every).map_err(|reason| {
-            ExpressionError::Interval {
-                text: rest.to_owned(),
-                reason,
-            }
-        });
+        return Interval::parse(rest)
+            .map(Form::Every)
+            .map_err(|reason| ExpressionError::Interval { text: rest.to_owned(), reason });
     }
     let fields = match word.as_str() {
         "@hourly" => "0 * * * *",
@@ -195,9 +181,7 @@ fn parse_macro(source: &str) -> Result<Form, ExpressionError> {
         _ => "",
     };
     if fields.is_empty() || !rest.is_empty() {
-        return Err(ExpressionError::UnknownMacro {
-            text: source.to_owned(),
-        });
+        return Err(ExpressionError::UnknownMacro { text: source.to_owned() });
     }
     parse_fields(fields)
 }
@@ -206,9 +190,7 @@ fn parse_fields(source: &str) -> Result<Form, ExpressionError> {
     let texts: Vec<&str> = source.split_whitespace().collect();
     let (second, [minute, hour, day_of_month, month, day_of_week]) = match texts.as_slice() {
         [minute, hour, dom, month, dow] => (None, [*minute, *hour, *dom, *month, *dow]),
-        [second, minute, hour, dom, month, dow] => {
-            (Some(*second), [*minute, *hour, *dom, *month, *dow])
-        }
+        [second, minute, hour, dom, month, dow] => (Some(*second), [*minute, *hour, *dom, *month, *dow]),
         _ => {
             let hint = if source.contains('=') {
                 " (a time zone is set on the schedule, not in the expression)"
@@ -217,10 +199,7 @@ fn parse_fields(source: &str) -> Result<Form, ExpressionError> {
             } else {
                 ""
             };
-            return Err(ExpressionError::FieldCount {
-                found: texts.len(),
-                hint,
-            });
+            return Err(ExpressionError::FieldCount { found: texts.len(), hint });
         }
     };
     let read = |field: Field, text: &str| {
@@ -234,19 +213,12 @@ fn parse_fields(source: &str) -> Result<Form, ExpressionError> {
         Some(text) => read(Field::Second, text)?.values,
         None => Values::one(0),
     };
-    let times = [
-        seconds,
-        read(Field::Minute, minute)?.values,
-        read(Field::Hour, hour)?.values,
-    ];
+    let times = [seconds, read(Field::Minute, minute)?.values, read(Field::Hour, hour)?.values];
     let of_month = read(Field::DayOfMonth, day_of_month)?;
     let months = read(Field::Month, month)?.values;
     let of_week = read(Field::DayOfWeek, day_of_week)?;
     let [seconds, minutes, hours] = times;
-    Calendar::new([seconds, minutes, hours, months], of_month, of_week)
-        .map(Form::Calendar)
-        .ok_or_else(|| ExpressionError::NeverFires {
-            day_of_month: day_of_month.to_owned(),
-            month: month.to_owned(),
-        })
+    Calendar::new([seconds, minutes, hours, months], of_month, of_week).map(Form::Calendar).ok_or_else(|| {
+        ExpressionError::NeverFires { day_of_month: day_of_month.to_owned(), month: month.to_owned() }
+    })
 }

@@ -20,9 +20,8 @@ pub enum Field {
     DayOfWeek,
 }
 
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 impl Field {
@@ -47,9 +46,7 @@ impl Field {
             Self::Hour => "0-23, *, lists (9,17), ranges (9-17), steps (*/2)",
             Self::DayOfMonth => "1-31, *, lists (1,15), ranges (1-7), steps (*/2)",
             Self::Month => "1-12 or jan-dec, *, lists (1,7), ranges (jan-mar), steps (*/3)",
-            Self::DayOfWeek => {
-                "0-7 (0 and 7 are Sunday) or sun-sat, *, lists (mon,thu), ranges (mon-fri)"
-            }
+            Self::DayOfWeek => "0-7 (0 and 7 are Sunday) or sun-sat, *, lists (mon,thu), ranges (mon-fri)",
         }
     }
 
@@ -85,10 +82,7 @@ impl Field {
             Self::DayOfWeek => (&WEEKDAYS, 0),
             _ => return None,
         };
-        names
-            .iter()
-            .zip(first..)
-            .find_map(|(name, value)| name.eq_ignore_ascii_case(text).then_some(value))
+        names.iter().zip(first..).find_map(|(name, value)| name.eq_ignore_ascii_case(text).then_some(value))
     }
 }
 
@@ -113,11 +107,7 @@ impl Values {
 
     pub(super) fn stepped(from: u32, to: u32, step: u32) -> Self {
         let step = usize::try_from(step.max(1)).unwrap_or(usize::MAX);
-        Self(
-            (from..=to)
-                .step_by(step)
-                .fold(0, |mask, value| mask | 1 << value),
-        )
+        Self((from..=to).step_by(step).fold(0, |mask, value| mask | 1 << value))
     }
 
     pub(super) const fn has(self, value: u32) -> bool {
@@ -138,11 +128,7 @@ impl Values {
             return None;
         }
         let rest = self.0 >> from << from;
-        if rest == 0 {
-            None
-        } else {
-            Some(rest.trailing_zeros())
-        }
+        if rest == 0 { None } else { Some(rest.trailing_zeros()) }
     }
 
     pub(super) fn iter(self) -> impl Iterator<Item = u32> + Clone {
@@ -170,10 +156,7 @@ pub(super) fn parse(field: Field, text: &str) -> Result<Selection, String> {
         starred |= item.starts_with('*');
         mask |= parse_item(field, item)?.0;
     }
-    Ok(Selection {
-        values: Values(mask),
-        starred,
-    })
+    Ok(Selection { values: Values(mask), starred })
 }
 
 fn parse_item(field: Field, item: &str) -> Result<Values, String> {
@@ -230,9 +213,7 @@ fn parse_step(text: &str, from: u32, to: u32) -> Result<u32, String> {
             "the step {step} is longer than the range {from}-{to}, so it would never be taken; \
              steps from 1 to {most} fit, and `@every` takes any interval"
         )),
-        _ => Err(format!(
-            "`{text}` is not a step; write a whole number from 1 to {most}"
-        )),
+        _ => Err(format!("`{text}` is not a step; write a whole number from 1 to {most}")),
     }
 }
 
@@ -247,9 +228,7 @@ fn parse_value(field: Field, text: &str) -> Result<u32, String> {
     // Schedulers that know these also number Sunday 1; reading them half right
     // would run work on the wrong day.
     if text.contains(['?', 'L', 'W', '#']) {
-        return Err(format!(
-            "`{text}` is not standard cron (`?`, `L`, `W` and `#` are not read here)"
-        ));
+        return Err(format!("`{text}` is not standard cron (`?`, `L`, `W` and `#` are not read here)"));
     }
     if text.is_empty() {
         return Err("a number is missing".to_owned());

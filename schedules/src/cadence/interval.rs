@@ -25,10 +25,7 @@ impl Interval {
         while !rest.is_empty() {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let (number, tail) = rest.split_at(digits);
-            let unit_length = tail
-                .bytes()
-                .take_while(|byte| byte.is_ascii_alphabetic())
-                .count();
+            let unit_length = tail.bytes().take_while(|byte| byte.is_ascii_alphabetic()).count();
             let (unit, tail) = tail.split_at(unit_length);
             let unit = match unit.to_ascii_lowercase().as_str() {
                 "s" => 1,
@@ -37,9 +34,8 @@ impl Interval {
                 "d" => 86_400,
                 _ => return Err(format!("`{rest}` is not a number with a unit s, m, h or d")),
             };
-            let number: u64 = number
-                .parse()
-                .map_err(|_| format!("`{rest}` does not start with a whole number"))?;
+            let number: u64 =
+                number.parse().map_err(|_| format!("`{rest}` does not start with a whole number"))?;
             if unit >= last_unit {
                 return Err("write each unit once, the longest first".to_owned());
             }
@@ -61,11 +57,7 @@ impl Interval {
     /// The first multiple of the interval after `after`.
     pub(super) fn next_after(self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let length = i64::from(self.seconds);
-        let next = after
-            .timestamp()
-            .div_euclid(length)
-            .checked_add(1)?
-            .checked_mul(length)?;
+        let next = after.timestamp().div_euclid(length).checked_add(1)?.checked_mul(length)?;
         DateTime::from_timestamp(next, 0)
     }
 }

@@ -22,10 +22,7 @@ pub fn jitter(schedule: Uuid, tick: DateTime<Utc>, max: Duration) -> Duration {
         .chain_update(schedule.as_bytes())
         .chain_update(tick.timestamp().to_be_bytes())
         .finalize();
-    let hash = digest
-        .iter()
-        .take(8)
-        .fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+    let hash = digest.iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
     // Scaling by multiplication is even over the whole span for any length.
     let max_ms = u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
     let delay_ms = (u128::from(hash) * u128::from(max_ms)) >> 64;

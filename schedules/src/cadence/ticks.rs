@@ -97,10 +97,7 @@ impl Cadence {
     pub fn ticks_between(&self, after: DateTime<Utc>, until: DateTime<Utc>, cap: usize) -> Ticks {
         let mut rest = self.ticks_after(after).take_while(|tick| *tick <= until);
         let ticks: Vec<_> = rest.by_ref().take(cap).collect();
-        Ticks {
-            truncated: rest.next().is_some(),
-            ticks,
-        }
+        Ticks { truncated: rest.next().is_some(), ticks }
     }
 
     /// The newest tick in `(after, until]`.
@@ -123,12 +120,7 @@ impl Cadence {
 
     /// The newest `cap` ticks in `(after, until]`, oldest first.
     #[must_use]
-    pub fn newest_ticks(
-        &self,
-        after: DateTime<Utc>,
-        until: DateTime<Utc>,
-        cap: usize,
-    ) -> Vec<DateTime<Utc>> {
+    pub fn newest_ticks(&self, after: DateTime<Utc>, until: DateTime<Utc>, cap: usize) -> Vec<DateTime<Utc>> {
         let all = self.ticks_between(after, until, cap);
         if !all.truncated {
             return all.ticks;

@@ -25,15 +25,7 @@ const MONTHS: [&str; 13] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 impl Cadence {
     /// The cadence as a sentence without a full stop, such as
@@ -68,21 +60,13 @@ fn sentence(calendar: &Calendar) -> Option<String> {
 }
 
 fn time_words(calendar: &Calendar) -> Option<Time> {
-    let Calendar {
-        seconds,
-        minutes,
-        hours,
-        ..
-    } = *calendar;
+    let Calendar { seconds, minutes, hours, .. } = *calendar;
     if !calendar.runs_every_hour() && seconds.len() * minutes.len() * hours.len() <= MOST_TIMES {
         return Some(Time::At(format!("at {}", clock_times(calendar))));
     }
     if seconds != Values::one(0) {
         let any_minute = calendar.runs_every_hour() && minutes.is_all(Field::Minute);
-        return any_minute
-            .then(|| within("second", "minute", seconds))
-            .flatten()
-            .map(Time::Every);
+        return any_minute.then(|| within("second", "minute", seconds)).flatten().map(Time::Every);
     }
     let often = within("minute", "hour", minutes)?;
     if calendar.runs_every_hour() {
@@ -91,9 +75,7 @@ fn time_words(calendar: &Calendar) -> Option<Time> {
     let (first, last) = run(hours)?;
     let from = minutes.at_or_above(0)?;
     let to = minutes.iter().last()?;
-    Some(Time::Every(format!(
-        "{often} from {first:02}:{from:02} to {last:02}:{to:02}"
-    )))
+    Some(Time::Every(format!("{often} from {first:02}:{from:02} to {last:02}:{to:02}")))
 }
 
 /// `every 15 minutes`, `every hour at minute 5`: a set of minutes of any hour, or
@@ -139,11 +121,7 @@ fn clock_times(calendar: &Calendar) -> String {
 
 fn day_words(calendar: &Calendar) -> Option<String> {
     let any_month = calendar.months.is_all(Field::Month);
-    let in_months = if any_month {
-        String::new()
-    } else {
-        format!(" in {}", month_names(calendar.months))
-    };
+    let in_months = if any_month { String::new() } else { format!(" in {}", month_names(calendar.months)) };
     match calendar.days {
         Days::Every => Some(format!("every day{in_months}")),
         Days::OfWeek(of_week) => Some(format!("{}{in_months}", week_words(of_week))),
@@ -169,29 +147,18 @@ fn week_words(of_week: Values) -> String {
         {
             format!("every day from {} to {}", weekday(*first), weekday(*last))
         }
-        _ => format!(
-            "every {}",
-            join(days.iter().map(|day| weekday(*day).to_owned()), "and")
-        ),
+        _ => format!("every {}", join(days.iter().map(|day| weekday(*day).to_owned()), "and")),
     }
 }
 
 fn month_words(of_month: Values, months: Values) -> String {
     let days = match run(of_month) {
         Some((first, last)) if last > first + 1 => {
-            format!(
-                "every day from the {} to the {}",
-                ordinal(first),
-                ordinal(last)
-            )
+            format!("every day from the {} to the {}", ordinal(first), ordinal(last))
         }
         _ => format!("on the {}", join(of_month.iter().map(ordinal), "and")),
     };
-    let whose = if months.is_all(Field::Month) {
-        "every month".to_owned()
-    } else {
-        month_names(months)
-    };
+    let whose = if months.is_all(Field::Month) { "every month".to_owned() } else { month_names(months) };
     let note = if months == Values::one(2) && of_month == Values::one(29) {
         " (leap years only)"
     } else if some_month_lacks(of_month, months) {
@@ -216,10 +183,7 @@ fn listed(calendar: &Calendar) -> String {
         if values.is_all(field) {
             format!("any {field}")
         } else {
-            format!(
-                "{field} {}",
-                join(values.iter().map(|value| value.to_string()), "or")
-            )
+            format!("{field} {}", join(values.iter().map(|value| value.to_string()), "or"))
         }
     };
     let months = if calendar.months.is_all(Field::Month) {
@@ -233,14 +197,12 @@ fn listed(calendar: &Calendar) -> String {
         Days::Every => "any day".to_owned(),
         Days::OfMonth(days) => of_month(days),
         Days::OfWeek(days) => of_week(days),
-        Days::Either {
-            of_month: m,
-            of_week: w,
-        } => format!("either {} or {} (one is enough)", of_month(m), of_week(w)),
-        Days::Both {
-            of_month: m,
-            of_week: w,
-        } => format!("{} and also {} (both must fit)", of_month(m), of_week(w)),
+        Days::Either { of_month: m, of_week: w } => {
+            format!("either {} or {} (one is enough)", of_month(m), of_week(w))
+        }
+        Days::Both { of_month: m, of_week: w } => {
+            format!("{} and also {} (both must fit)", of_month(m), of_week(w))
+        }
     };
     format!(
         "whenever all of these fit: {}; {}; {}; {days}; {months}",
@@ -290,10 +252,7 @@ fn weekday(number: u32) -> &'static str {
 }
 
 fn name_of(names: &[&'static str], number: u32) -> &'static str {
-    usize::try_from(number)
-        .ok()
-        .and_then(|index| names.get(index).copied())
-        .unwrap_or_default()
+    usize::try_from(number).ok().and_then(|index| names.get(index).copied()).unwrap_or_default()
 }
 
 fn month_names(months: Values) -> String {

@@ -23,10 +23,8 @@ pub struct UnknownZone {
 /// [`UnknownZone`], with the right spelling where the name is only missing its
 /// region or has the wrong case.
 pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
-    name.parse().map_err(|_| UnknownZone {
-        name: name.chars().take(64).collect(),
-        suggestion: suggestion(name),
-    })
+    name.parse()
+        .map_err(|_| UnknownZone { name: name.chars().take(64).collect(), suggestion: suggestion(name) })
 }
 
 fn suggestion(name: &str) -> &'static str {
@@ -49,17 +47,11 @@ pub(super) fn offset_at(zone: Tz, instant: NaiveDateTime) -> TimeDelta {
 
 /// The first instant in `(after, until]`, to the second, at which the zone's
 /// offset is not the one it has at `after`. Both are UTC.
-pub(super) fn next_change(
-    zone: Tz,
-    after: NaiveDateTime,
-    until: NaiveDateTime,
-) -> Option<NaiveDateTime> {
+pub(super) fn next_change(zone: Tz, after: NaiveDateTime, until: NaiveDateTime) -> Option<NaiveDateTime> {
     let offset = offset_at(zone, after);
     let mut same = after;
     while same < until {
-        let probe = same
-            .checked_add_signed(PROBE)
-            .map_or(until, |t| t.min(until));
+        let probe = same.checked_add_signed(PROBE).map_or(until, |t| t.min(until));
         if offset_at(zone, probe) == offset {
             same = probe;
             continue;

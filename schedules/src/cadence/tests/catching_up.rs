@@ -8,49 +8,27 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::super::{CatchUp, Decision, catch_up};
 use super::{cadence, utc};
 
-const ALL: CatchUp = CatchUp::All {
-    cap: NonZeroU32::MIN.saturating_add(99),
-};
+const ALL: CatchUp = CatchUp::All { cap: NonZeroU32::MIN.saturating_add(99) };
 
 fn decide(expression: &str, policy: CatchUp, last: &str, now: &str, grace_s: u64) -> Decision {
     let cadence = cadence(expression, "Europe/Madrid");
-    catch_up(
-        &cadence,
-        policy,
-        utc(last),
-        utc(now),
-        Duration::from_secs(grace_s),
-    )
+    catch_up(&cadence, policy, utc(last), utc(now), Duration::from_secs(grace_s))
 }
 
 /// Hours of a day in UTC.
 fn hours(hours: std::ops::RangeInclusive<u32>) -> Vec<DateTime<Utc>> {
-    hours
-        .map(|hour| utc(&format!("2026-06-01T{hour:02}:00")))
-        .collect()
+    hours.map(|hour| utc(&format!("2026-06-01T{hour:02}:00"))).collect()
 }
 
 #[test]
 fn ticks_on_time_fire_under_every_policy() {
     for policy in [CatchUp::Skip, CatchUp::One, ALL] {
-        let decision = decide(
-            "@hourly",
-            policy,
-            "2026-06-01T10:00",
-            "2026-06-01T11:00:01Z",
-            60,
-        );
+        let decision = decide("@hourly", policy, "2026-06-01T10:00", "2026-06-01T11:00:01Z", 60);
         assert_eq!(decision.fire, hours(11..=11), "{policy}");
         assert_eq!(decision.skipped, None, "{policy}");
         assert_eq!(decision.last_tick, utc("2026-06-01T11:00"), "{policy}");
         // A tick exactly as old as the grace period is still on time.
-        let decision = decide(
-            "@hourly",
-            policy,
-            "2026-06-01T10:00",
-            "2026-06-01T11:01:00Z",
-            60,
-        );
+        let decision = decide("@hourly", policy, "2026-06-01T10:00", "2026-06-01T11:01:00Z", 60);
         assert_eq!(decision.fire, hours(11..=11), "{policy}");
     }
 }
@@ -78,10 +56,7 @@ fn five_hours_away() {
     assert_eq!(one.fire, hours(15..=15));
     let skipped = one.skipped.unwrap();
     assert_eq!((skipped.count, skipped.exact), (4, true));
-    assert_eq!(
-        (skipped.oldest, skipped.newest),
-        (hours(11..=11)[0], hours(14..=14)[0])
-    );
+    assert_eq!((skipped.oldest, skipped.newest), (hours(11..=11)[0], hours(14..=14)[0]));
 
     let skip = decide("@hourly", CatchUp::Skip, last, now, 60);
     assert!(skip.fire.is_empty());
@@ -106,29 +81,18 @@ fn late_and_on_time_together() {
 
 #[test]
 fn the_cap_keeps_the_newest() {
-    let cap = CatchUp::All {
-        cap: NonZeroU32::new(3).unwrap(),
-    };
+    let cap = CatchUp::All { cap: NonZeroU32::new(3).unwrap() };
     let decision = decide("@hourly", cap, "2026-06-01T00:00", "2026-06-01T20:00", 60);
     assert_eq!(decision.fire, hours(18..=20));
     let skipped = decision.skipped.unwrap();
-    assert_eq!(
-        (skipped.count, skipped.oldest, skipped.newest),
-        (17, hours(1..=1)[0], hours(17..=17)[0])
-    );
+    assert_eq!((skipped.count, skipped.oldest, skipped.newest), (17, hours(1..=1)[0], hours(17..=17)[0]));
     assert_eq!(decision.last_tick, utc("2026-06-01T20:00"));
 }
 
 #[test]
 fn a_year_of_seconds_is_decided_at_once() {
     for policy in [CatchUp::Skip, CatchUp::One, ALL] {
-        let decision = decide(
-            "* * * * * *",
-            policy,
-            "2025-06-01T00:00",
-            "2026-06-01T00:00",
-            3600,
-        );
+        let decision = decide("* * * * * *", policy, "2025-06-01T00:00", "2026-06-01T00:00", 3600);
         let expected = if policy == CatchUp::One { 1 } else { 100 };
         assert_eq!(decision.fire.len(), expected);
         assert_eq!(decision.fire.last(), Some(&utc("2026-06-01T00:00")));
@@ -141,17 +105,8 @@ fn a_year_of_seconds_is_decided_at_once() {
 
 #[test]
 fn an_outage_over_the_autumn_change_yields_each_tick_once() {
-    let decision = decide(
-        "30 2 * * *",
-        ALL,
-        "2026-10-24T12:00",
-        "2026-10-26T12:00",
-        60,
-    );
-    assert_eq!(
-        decision.fire,
-        [utc("2026-10-25T00:30"), utc("2026-10-26T01:30")]
-    );
+    let decision = decide("30 2 * * *", ALL, "2026-10-24T12:00", "2026-10-26T12:00", 60);
+    assert_eq!(decision.fire, [utc("2026-10-25T00:30"), utc("2026-10-26T01:30")]);
 }
 
 /// Looking at any rhythm fires the same ticks as looking once.
@@ -167,11 +122,7 @@ fn the_cursor_neither_repeats_nor_loses() {
             last = decision.last_tick;
             fired.extend(decision.fire);
         }
-        assert_eq!(
-            fired,
-            cadence.ticks_between(start, end, 1_000).ticks,
-            "{step_s}"
-        );
+        assert_eq!(fired, cadence.ticks_between(start, end, 1_000).ticks, "{step_s}");
     }
 }
 
@@ -182,10 +133,7 @@ fn policies_in_text() {
         let json = serde_json::to_string(&policy).unwrap();
         assert_eq!(serde_json::from_str::<CatchUp>(&json).unwrap(), policy);
     }
-    assert_eq!(
-        serde_json::from_str::<CatchUp>(r#"{"policy":"all"}"#).unwrap(),
-        ALL
-    );
+    assert_eq!(serde_json::from_str::<CatchUp>(r#"{"policy":"all"}"#).unwrap(), ALL);
     assert!(serde_json::from_str::<CatchUp>(r#"{"policy":"all","cap":0}"#).is_err());
     let said = "some".parse::<CatchUp>().unwrap_err().to_string();
     assert!(said.contains("skip, one, all"));

@@ -17,11 +17,7 @@ fn cadence(expression: &str, zone: &str) -> Cadence {
 }
 
 fn utc(text: &str) -> DateTime<Utc> {
-    let text = if text.len() == 16 {
-        format!("{text}:00Z")
-    } else {
-        text.to_owned()
-    };
+    let text = if text.len() == 16 { format!("{text}:00Z") } else { text.to_owned() };
     text.parse().unwrap()
 }
 
@@ -31,11 +27,7 @@ fn readings(expression: &str, zone: &str, after: &str, n: usize) -> Vec<String> 
     cadence
         .next_ticks(utc(after), n)
         .into_iter()
-        .map(|tick| {
-            tick.with_timezone(&cadence.zone())
-                .format("%F %R%:z")
-                .to_string()
-        })
+        .map(|tick| tick.with_timezone(&cadence.zone()).format("%F %R%:z").to_string())
         .collect()
 }
 

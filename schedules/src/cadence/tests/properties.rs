@@ -9,34 +9,13 @@ use super::cadence;
 
 /// A zone and instants at which its clock changes.
 const CHANGES: [(&str, [&str; 2]); 7] = [
-    (
-        "Europe/Madrid",
-        ["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"],
-    ),
-    (
-        "America/New_York",
-        ["2026-03-08T07:00:00Z", "2026-11-01T06:00:00Z"],
-    ),
-    (
-        "Australia/Lord_Howe",
-        ["2026-10-03T15:30:00Z", "2026-04-04T15:00:00Z"],
-    ),
-    (
-        "Africa/Casablanca",
-        ["2026-02-15T02:00:00Z", "2026-03-22T02:00:00Z"],
-    ),
-    (
-        "Africa/Cairo",
-        ["2026-04-23T22:00:00Z", "2026-10-29T21:00:00Z"],
-    ),
-    (
-        "America/Havana",
-        ["2026-03-08T05:00:00Z", "2026-11-01T05:00:00Z"],
-    ),
-    (
-        "Asia/Kathmandu",
-        ["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"],
-    ),
+    ("Europe/Madrid", ["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"]),
+    ("America/New_York", ["2026-03-08T07:00:00Z", "2026-11-01T06:00:00Z"]),
+    ("Australia/Lord_Howe", ["2026-10-03T15:30:00Z", "2026-04-04T15:00:00Z"]),
+    ("Africa/Casablanca", ["2026-02-15T02:00:00Z", "2026-03-22T02:00:00Z"]),
+    ("Africa/Cairo", ["2026-04-23T22:00:00Z", "2026-10-29T21:00:00Z"]),
+    ("America/Havana", ["2026-03-08T05:00:00Z", "2026-11-01T05:00:00Z"]),
+    ("Asia/Kathmandu", ["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"]),
 ];
 
 /// A field as written and the values it was written for.
@@ -48,10 +27,7 @@ struct Written {
 
 /// Lists, ranges, steps and `*` for a field from `min` to `max`.
 fn field(min: u32, max: u32) -> BoxedStrategy<Written> {
-    let star = Just(Written {
-        text: "*".to_owned(),
-        values: (min..=max).collect(),
-    });
+    let star = Just(Written { text: "*".to_owned(), values: (min..=max).collect() });
     let stepped = (2..=(max - min)).prop_map(move |step| Written {
         text: format!("*/{step}"),
         values: (min..=max).step_by(step as usize).collect(),
@@ -61,11 +37,7 @@ fn field(min: u32, max: u32) -> BoxedStrategy<Written> {
         values: (a.min(b)..=a.max(b)).collect(),
     });
     let list = prop::collection::btree_set(min..=max, 1..5).prop_map(|values| Written {
-        text: values
-            .iter()
-            .map(u32::to_string)
-            .collect::<Vec<_>>()
-            .join(","),
+        text: values.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
         values,
     });
     prop_oneof![4 => star, 2 => stepped, 2 => range, 4 => list].boxed()
@@ -83,24 +55,14 @@ struct Fields {
 
 impl Fields {
     fn text(&self) -> String {
-        [
-            &self.second,
-            &self.minute,
-            &self.hour,
-            &self.day,
-            &self.month,
-            &self.weekday,
-        ]
-        .map(|written| written.text.as_str())
-        .join(" ")
+        [&self.second, &self.minute, &self.hour, &self.day, &self.month, &self.weekday]
+            .map(|written| written.text.as_str())
+            .join(" ")
     }
 
     fn fits(&self, local: NaiveDateTime) -> bool {
         let day = self.day.values.contains(&local.day());
-        let weekday = self
-            .weekday
-            .values
-            .contains(&local.weekday().num_days_from_sunday());
+        let weekday = self.weekday.values.contains(&local.weekday().num_days_from_sunday());
         let both = self.day.text.contains('*') || self.weekday.text.contains('*');
         self.second.values.contains(&local.second())
             && self.minute.values.contains(&local.minute())
@@ -115,42 +77,23 @@ fn fields() -> impl Strategy<Value = Fields> {
     let day = prop_oneof![5 => Just(star(1, 31)).boxed(), 1 => field(1, 31)];
     let month = prop_oneof![5 => Just(star(1, 12)).boxed(), 1 => field(1, 12)];
     let weekday = prop_oneof![3 => Just(star(0, 6)).boxed(), 1 => field(0, 6)];
-    (
-        field(0, 59),
-        field(0, 59),
-        field(0, 23),
-        day,
-        month,
-        weekday,
+    (field(0, 59), field(0, 59), field(0, 23), day, month, weekday).prop_map(
+        |(second, minute, hour, day, month, weekday)| Fields { second, minute, hour, day, month, weekday },
     )
-        .prop_map(|(second, minute, hour, day, month, weekday)| Fields {
-            second,
-            minute,
-            hour,
-            day,
-            month,
-            weekday,
-        })
 }
 
 fn star(min: u32, max: u32) -> Written {
-    Written {
-        text: "*".to_owned(),
-        values: (min..=max).collect(),
-    }
+    Written { text: "*".to_owned(), values: (min..=max).collect() }
 }
 
 /// A zone and an instant at most five hours from one of its changes.
 fn near_a_change() -> impl Strategy<Value = (&'static str, DateTime<Utc>)> {
-    (
-        prop::sample::select(CHANGES.to_vec()),
-        0..2_usize,
-        -18_000..18_000_i64,
-    )
-        .prop_map(|((zone, changes), which, seconds)| {
+    (prop::sample::select(CHANGES.to_vec()), 0..2_usize, -18_000..18_000_i64).prop_map(
+        |((zone, changes), which, seconds)| {
             let change: DateTime<Utc> = changes[which].parse().unwrap();
             (zone, change + TimeDelta::seconds(seconds))
-        })
+        },
+    )
 }
 
 fn at_any_time() -> impl Strategy<Value = (&'static str, DateTime<Utc>)> {
@@ -160,12 +103,7 @@ fn at_any_time() -> impl Strategy<Value = (&'static str, DateTime<Utc>)> {
 }
 
 /// The rule applied second by second, from an instant with no recent change.
-fn scan(
-    fields: &Fields,
-    zone: &str,
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Vec<DateTime<Utc>> {
+fn scan(fields: &Fields, zone: &str, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let zone: chrono_tz::Tz = zone.parse().unwrap();
     let local = |t: DateTime<Utc>| zone.from_utc_datetime(&t.naive_utc()).naive_local();
     let second = TimeDelta::seconds(1);
