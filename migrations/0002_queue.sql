@@ -235,28 +235,41 @@ CREATE TABLE rate_limit (
     CONSTRAINT rate_limit_burst_range CHECK (burst BETWEEN 1 AND 10000000)
 );
 
+-- Work that comes back. `next_tick_at` is the oldest tick not dealt with yet (null: paused, or never again):
+-- whoever moves it, in the transaction that enqueues the tick's job, has fired that tick.
 CREATE TABLE schedule (
-    schedule_id  uuid PRIMARY KEY,
-    org_id       uuid NOT NULL,
-    name         text NOT NULL,
-    kind         text NOT NULL,
-    payload      json NOT NULL,
-    lane         text,
-    priority     smallint NOT NULL DEFAULT 0,
-    expression   text NOT NULL,
-    zone         text NOT NULL,
-    catch_up     text NOT NULL DEFAULT 'one',
-    jitter_ms    bigint NOT NULL DEFAULT 0,
-    paused       boolean NOT NULL DEFAULT false,
-    last_tick_at timestamptz,
-    next_tick_at timestamptz,
-    last_job_id  uuid,
-    actor_id     uuid,
-    created_at   timestamptz NOT NULL DEFAULT now(),
-    changed_at   timestamptz NOT NULL DEFAULT now(),
+    schedule_id     uuid PRIMARY KEY,
+    org_id          uuid NOT NULL,
+    workspace_id    uuid,
+    name            text NOT NULL,
+    kind            text NOT NULL,
+    kind_version    smallint NOT NULL DEFAULT 1, -- payload version, so that an older payload is upgraded
+    payload         json NOT NULL,
+    lane            text,                        -- null: the kind's own
+    priority        smallint NOT NULL DEFAULT 0,
+    expression      text NOT NULL,
+    zone            text NOT NULL,
+    catch_up        text NOT NULL DEFAULT 'one',
+    jitter_ms       bigint NOT NULL DEFAULT 0,
+    paused          boolean NOT NULL DEFAULT false,
+    last_tick_at    timestamptz,                 -- newest tick that fired
+    next_tick_at    timestamptz,
+    last_job_id     uuid,
+    skipped_total   bigint NOT NULL DEFAULT 0,   -- ticks given up by the catch-up policy
+    last_skipped_at timestamptz,
+    last_error      text,                        -- why due ticks can't fire; null once one did
+    last_error_at   timestamptz,
+    held_until      timestamptz,                 -- with last_error: not looked at before this
+    actor_id        uuid,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    changed_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT schedule_name_unique UNIQUE (org_id, name),
+    CONSTRAINT schedule_name_length CHECK (length(name) BETWEEN 1 AND 100),
+    CONSTRAINT schedule_workspace FOREIGN KEY (org_id, workspace_id) REFERENCES workspace (org_id, workspace_id),
     CONSTRAINT schedule_catch_up_known CHECK (catch_up IN ('skip', 'one', 'all')),
-    CONSTRAINT schedule_jitter_range CHECK (jitter_ms BETWEEN 0 AND 86400000)
+    CONSTRAINT schedule_priority_range CHECK (priority BETWEEN -100 AND 100),
+    CONSTRAINT schedule_jitter_range CHECK (jitter_ms BETWEEN 0 AND 86400000),
+    CONSTRAINT schedule_paused_rests CHECK (NOT paused OR next_tick_at IS NULL)
 );
 CREATE INDEX schedule_due ON schedule (next_tick_at) WHERE NOT paused;
 
