@@ -1,1 +1,31 @@
-//! Everything integration tests need: servers, databases, apps
+//! Everything integration tests need: real PostgreSQL and Valkey, a fresh migrated database and Redis
+//! namespace for each test, job kinds made of closures, workers that can be paused and killed.
+//!
+//! Refuses to fake a server and to share a database between tests. What goes wrong here is a test that
+//! failed, so it panics with the reason.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod book;
+mod database;
+mod folders;
+mod look;
+mod servers;
+mod template;
+mod wait;
+pub mod worker;
+
+pub use book::{Book, Handled, Kind, Running, Start, kind, ok};
+pub use database::TestDb;
+pub use look::JobRow;
+pub use servers::{OwnServers, Urls, shared};
+pub use wait::{Answer, eventually};
+
+use domain::OrgId;
+use queue::NewJob;
+
+/// A job of `kind` in lane `default`, ready at once, with this payload.
+#[must_use]
+pub fn job(org: OrgId, kind: &str, payload: &serde_json::Value) -> NewJob {
+    let payload = serde_json::value::to_raw_value(payload).expect("a JSON value can be written");
+    NewJob::new(org, kind, "default", payload)
+}
