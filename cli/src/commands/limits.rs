@@ -1,0 +1,161 @@
+//! `countersign limits`: rates of the shared limiter. Without `--org`, the platform's defaults.
+
+use std::time::Duration;
+
+use domain::OrgId;
+use queue::ops;
+use queue::ops::limits::{LimitSpec, LimitView};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::operator::{InOrg, Operator, settle};
+use crate::output::Out;
+use crate::table::Table;
+use crate::when;
+
+/// What to do with rates.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// The rates in force
+    List(OfOrg),
+    /// Set a rate; jobs that wait for it are asked again at once
+    Set(Set),
+    /// Take one of an organisation's rates away; the next more general one applies
+    Remove(Remove),
+}
+
+/// Whose rates.
+#[derive(clap::Args)]
+pub(crate) struct OfOrg {
+    /// One organisation's instead of the platform's defaults
+    #[arg(long, value_name = "SLUG")]
+    org: Option<String>,
+}
+
+impl OfOrg {
+    fn named(&self) -> Option<InOrg> {
+        self.org.clone().map(|slug| InOrg { org: Some(slug) })
+    }
+}
+
+/// Arguments of `set`.
+#[derive(clap::Args)]
+pub(crate) struct Set {
+    /// The limit's name, such as webhooks.endpoint
+    name: String,
+    /// Which bucket, such as example.com:443; * means each of them
+    #[arg(long, default_value = "*")]
+    key: String,
+    /// Units in each period
+    #[arg(long)]
+    units: i32,
+    /// The period
+    #[arg(long, default_value = "1s", value_parser = when::length)]
+    per: Duration,
+    /// Units that may come at once after a rest [default: the units]
+    #[arg(long)]
+    burst: Option<i32>,
+    #[command(flatten)]
+    of: OfOrg,
+}
+
+/// Arguments of `remove`.
+#[derive(clap::Args)]
+pub(crate) struct Remove {
+    /// The rate's id, from `limits list`
+    limit: Uuid,
+    #[command(flatten)]
+    org: InOrg,
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, operator: &Operator, out: Out) -> anyhow::Result<()> {
+    match command {
+        Command::List(of) => list(&of, operator, out).await,
+        Command::Set(args) => set(&args, operator, out).await,
+        Command::Remove(args) => remove(&args, operator, out).await,
+    }
+}
+
+async fn list(of: &OfOrg, operator: &Operator, out: Out) -> anyhow::Result<()> {
+    let limits = match of.named() {
+        Some(org) => {
+            let org = operator.org(&org).await?.org_id;
+            ops::limits::list(operator.tx(org).await?.conn(), org).await?
+        }
+        None => {
+            let queue = operator.queue().await?;
+            // Nobody's id: only the platform's rates fit.
+            ops::limits::list(&mut *queue.pool().acquire().await?, OrgId(Uuid::nil())).await?
+        }
+    };
+    out.json(&json!({ "limits": limits.iter().map(json_of).collect::<Vec<_>>() }))?;
+    let mut table = Table::new(&["NAME", "KEY", "RATE", ">BURST", ">WAITING", "OF", "ID"]);
+    for limit in limits {
+        let period = Duration::from_millis(u64::try_from(limit.period_ms).unwrap_or_default());
+        table.row([
+            limit.name,
+            limit.key,
+            format!("{} per {}", limit.units, when::short(period)),
+            limit.burst.to_string(),
+            limit.waiting.to_string(),
+            if limit.org_id.is_some() { "organisation".into() } else { "platform".into() },
+            limit.rate_limit_id.to_string(),
+        ]);
+    }
+    out.table(&table, "no limits: every job may run as soon as a slot is free")
+}
+
+fn json_of(limit: &LimitView) -> serde_json::Value {
+    json!({
+        "rate_limit_id": limit.rate_limit_id,
+        "org_id": limit.org_id,
+        "name": limit.name,
+        "key": limit.key,
+        "units": limit.units,
+        "period_ms": limit.period_ms,
+        "burst": limit.burst,
+        "waiting": limit.waiting,
+        "changed_at": limit.changed_at,
+    })
+}
+
+async fn set(args: &Set, operator: &Operator, out: Out) -> anyhow::Result<()> {
+    let spec = LimitSpec {
+        name: args.name.clone(),
+        key: args.key.clone(),
+        units: args.units,
+        period_ms: i64::try_from(args.per.as_millis()).unwrap_or(i64::MAX),
+        burst: args.burst.unwrap_or(args.units),
+    };
+    let queue = operator.queue().await?;
+    let (id, after) = match args.of.named() {
+        Some(org) => {
+            let org = operator.org(&org).await?.org_id;
+            let mut tx = operator.tx(org).await?;
+            let done = ops::limits::put(tx.conn(), Some(org), &spec).await?;
+            tx.commit().await?;
+            done
+        }
+        None => {
+            let mut tx = queue.pool().begin().await?;
+            let done = ops::limits::put(&mut tx, None, &spec).await?;
+            tx.commit().await?;
+            done
+        }
+    };
+    settle(&queue, after).await;
+    out.json(&json!({ "rate_limit_id": id }))?;
+    out.say(format_args!("{} {}: {} per {}", spec.name, spec.key, spec.units, when::short(args.per)))
+}
+
+async fn remove(args: &Remove, operator: &Operator, out: Out) -> anyhow::Result<()> {
+    let queue = operator.queue().await?;
+    let org = operator.org(&args.org).await?.org_id;
+    let mut tx = operator.tx(org).await?;
+    let after = ops::limits::delete(tx.conn(), org, args.limit).await?;
+    tx.commit().await?;
+    settle(&queue, after).await;
+    out.json(&json!({ "rate_limit_id": args.limit, "removed": true }))?;
+    out.say("removed")
+}
