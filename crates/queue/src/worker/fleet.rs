@@ -37,7 +37,7 @@ impl Identity {
             id: RwLock::new(WorkerId::new()),
             lanes: lanes.iter().map(|lane| lane.lane.to_string()).collect(),
         };
-        identity.insert(queue, config).await?;
+        identity.insert(queue, config, identity.id()).await?;
         Ok(identity)
     }
 
@@ -45,11 +45,11 @@ impl Identity {
         *self.id.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn insert(&self, queue: &Queue, config: &WorkerConfig) -> Result<(), QueueError> {
+    async fn insert(&self, queue: &Queue, config: &WorkerConfig, id: WorkerId) -> Result<(), QueueError> {
         sqlx::query(
             "INSERT INTO worker (worker_id, name, host, pid, version, lanes) VALUES ($1, $2, $3, $4, $5, $6)",
         )
-        .bind(self.id().0)
+        .bind(id.0)
         .bind(&config.name)
         .bind(hostname())
         .bind(i32::try_from(std::process::id()).unwrap_or_default())
@@ -60,10 +60,13 @@ impl Identity {
         Ok(())
     }
 
-    /// Takes a new identity after the old one was declared lost.
+    /// Takes a new identity after the old one was declared lost. Registered first: jobs claimed under a
+    /// name that nobody knows would be taken back at once.
     pub(crate) async fn renew(&self, queue: &Queue, config: &WorkerConfig) -> Result<(), QueueError> {
-        *self.id.write().unwrap_or_else(std::sync::PoisonError::into_inner) = WorkerId::new();
-        self.insert(queue, config).await
+        let id = WorkerId::new();
+        self.insert(queue, config, id).await?;
+        *self.id.write().unwrap_or_else(std::sync::PoisonError::into_inner) = id;
+        Ok(())
     }
 }
 
