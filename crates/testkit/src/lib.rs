@@ -8,6 +8,7 @@
 mod book;
 mod database;
 mod folders;
+mod gate;
 mod look;
 mod servers;
 mod template;
@@ -16,6 +17,7 @@ pub mod worker;
 
 pub use book::{Book, Handled, Kind, Running, Start, kind, ok};
 pub use database::TestDb;
+pub use gate::Gate;
 pub use look::JobRow;
 pub use servers::{OwnServers, Urls, shared};
 pub use wait::{Answer, eventually};
@@ -28,4 +30,16 @@ use queue::NewJob;
 pub fn job(org: OrgId, kind: &str, payload: &serde_json::Value) -> NewJob {
     let payload = serde_json::value::to_raw_value(payload).expect("a JSON value can be written");
     NewJob::new(org, kind, "default", payload)
+}
+
+/// Carries out an operator's action in a transaction of its own and commits: `act!(queue, tx => call(&mut tx, …))`
+/// answers what the call answered. Hand its `After` to `Queue::after` yourself.
+#[macro_export]
+macro_rules! act {
+    ($queue:expr, $tx:ident => $call:expr) => {{
+        let mut $tx = $queue.pool().begin().await.expect("open a transaction");
+        let answer = $call.await.expect("the action is allowed");
+        $tx.commit().await.expect("commit the action");
+        answer
+    }};
 }
