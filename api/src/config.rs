@@ -66,7 +66,11 @@ impl ApiConfig {
         let base = Self::default();
         let number = "write a whole number of at least 1";
         let rate_per_s = read(&get, "COUNTERSIGN_API_RATE", number)?.unwrap_or(base.rate_per_s);
-        let millis = |name| Ok::<_, ConfigError>(read::<NonZeroU32>(&get, name, number)?.map(|ms| Duration::from_millis(ms.get().into())));
+        let millis = |name| {
+            Ok::<_, ConfigError>(
+                read::<NonZeroU32>(&get, name, number)?.map(|ms| Duration::from_millis(ms.get().into())),
+            )
+        };
         let token_cache = millis("COUNTERSIGN_TOKEN_CACHE_MS")?.unwrap_or(base.token_cache);
         if token_cache > TOKEN_CACHE_LIMIT {
             return Err(ConfigError {
@@ -82,7 +86,8 @@ impl ApiConfig {
             burst: read(&get, "COUNTERSIGN_API_BURST", number)?.unwrap_or(rate_per_s),
             token_cache,
             body_timeout: millis("COUNTERSIGN_BODY_TIMEOUT_MS")?.unwrap_or(base.body_timeout),
-            max_streams: read(&get, "COUNTERSIGN_MAX_STREAMS", "write a whole number")?.unwrap_or(base.max_streams),
+            max_streams: read(&get, "COUNTERSIGN_MAX_STREAMS", "write a whole number")?
+                .unwrap_or(base.max_streams),
         })
     }
 }

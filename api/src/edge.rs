@@ -156,7 +156,10 @@ pub(crate) async fn no_such_route(uri: http::Uri) -> Problem {
 /// The answer for a method a path does not take.
 pub(crate) async fn method_not_allowed(method: Method) -> Problem {
     let method: String = method.as_str().chars().take(30).collect();
-    Problem::new(Code::MethodNotAllowed, format!("this route does not take {method}; the Allow header lists what it takes"))
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("this route does not take {method}; the Allow header lists what it takes"),
+    )
 }
 
 #[cfg(test)]

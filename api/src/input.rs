@@ -30,7 +30,7 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT
     }
 }
 
-/// A JSON body, or nothing at all, which means the default.
+/// A JSON body, or nothing at all (or null), which means the default.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Api> for OptionalJson<T> {
@@ -43,7 +43,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Api> for OptionalJson<T> {
             return Ok(Self(T::default()));
         }
         content_type?;
-        parse(&bytes).map(Self)
+        parse::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default()))
     }
 }
 
@@ -69,7 +69,10 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
-        Problem::new(Code::BodyTooLarge, format!("the body may have at most {limit} bytes; split it or send references"))
+        Problem::new(
+            Code::BodyTooLarge,
+            format!("the body may have at most {limit} bytes; split it or send references"),
+        )
     };
     let announced = request
         .headers()
@@ -86,7 +89,10 @@ async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Proble
         Ok(Err(_)) => Err(Problem::new(Code::BadJson, "the body broke off before its end; send it again")),
         Err(_) => Err(Problem::new(
             Code::BodyTimeout,
-            format!("the body did not arrive within {} s; send it again", api.config().body_timeout.as_secs()),
+            format!(
+                "the body did not arrive within {} s; send it again",
+                api.config().body_timeout.as_secs()
+            ),
         )),
     }
 }
@@ -99,7 +105,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         // Valid up to its end, so something follows that end.
-        Ok(_) => return Err(Problem::new(Code::BadJson, "something follows the end of the JSON value; send one value")),
+        Ok(_) => {
+            return Err(Problem::new(
+                Code::BadJson,
+                "something follows the end of the JSON value; send one value",
+            ));
+        }
         Err(error) => error,
     };
     let pointer = pointer(error.path());
@@ -205,7 +216,11 @@ mod tests {
         for (text, code, pointer) in table {
             let problem = parse::<Sample>(text.as_bytes()).unwrap_err();
             assert_eq!(problem.code(), code, "{text}: {problem:?}");
-            assert_eq!(problem.errors().first().map(|error| error.pointer.as_str()), pointer, "{text}: {problem:?}");
+            assert_eq!(
+                problem.errors().first().map(|error| error.pointer.as_str()),
+                pointer,
+                "{text}: {problem:?}"
+            );
         }
     }
 

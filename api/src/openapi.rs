@@ -51,7 +51,8 @@ fn problems(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     by_status
         .into_iter()
         .map(|(status, codes)| {
-            let described: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
+            let described: Vec<String> =
+                codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemDetails"))).build();
             let response = ResponseBuilder::new()
                 .description(described.join(". "))

@@ -302,8 +302,10 @@ impl From<QueueError> for Problem {
             QueueError::DatabaseAway(cause) => database_away(cause),
             QueueError::Database(cause) => Self::internal(cause),
             QueueError::DispatchAway(cause) => redis_away(cause),
-            QueueError::Closed => Self::new(Code::ShuttingDown, "repeat the request; another process will take it")
-                .retry_after(Duration::from_secs(1)),
+            QueueError::Closed => {
+                Self::new(Code::ShuttingDown, "repeat the request; another process will take it")
+                    .retry_after(Duration::from_secs(1))
+            }
         }
     }
 }
@@ -335,7 +337,9 @@ impl From<PrepareError> for Problem {
             }
             PrepareError::TooLarge { .. } => Self::new(Code::PayloadTooLarge, error.to_string()),
             PrepareError::Invalid { kind, version, errors } => {
-                let detail = format!("the payload does not fit {kind}@{version}: see errors; GET /v1/kinds shows its schema");
+                let detail = format!(
+                    "the payload does not fit {kind}@{version}: see errors; GET /v1/kinds shows its schema"
+                );
                 Self::new(Code::InvalidPayload, detail).with_errors(errors).below("/payload")
             }
             PrepareError::Unwritable { source, .. } => Self::internal(source),
@@ -359,13 +363,16 @@ impl From<ScheduleError> for Problem {
     fn from(error: ScheduleError) -> Self {
         match error {
             ScheduleError::NotFound => not_found("schedule"),
-            ScheduleError::NameTaken(_) | ScheduleError::TooMany { .. } => Self::new(Code::Conflict, error.to_string()),
+            ScheduleError::NameTaken(_) | ScheduleError::TooMany { .. } => {
+                Self::new(Code::Conflict, error.to_string())
+            }
             ScheduleError::Invalid(fields) => {
                 let errors: Vec<FieldError> = fields
                     .into_iter()
                     .map(|wrong| FieldError { pointer: format!("/{}", wrong.field), message: wrong.problem })
                     .collect();
-                let told: Vec<String> = errors.iter().map(|error| format!("{} {}", error.pointer, error.message)).collect();
+                let told: Vec<String> =
+                    errors.iter().map(|error| format!("{} {}", error.pointer, error.message)).collect();
                 Self::new(Code::InvalidRequest, told.join("; ")).with_errors(errors)
             }
             ScheduleError::Payload(error) => error.into(),
@@ -410,7 +417,8 @@ mod tests {
 
     #[test]
     fn no_problem_tells_what_the_database_said() {
-        let away = Problem::from(StoreError::Away(sqlx::Error::Protocol("password of db at 10.0.0.1".into())));
+        let away =
+            Problem::from(StoreError::Away(sqlx::Error::Protocol("password of db at 10.0.0.1".into())));
         let text = String::from_utf8(away.json("r1")).unwrap();
         assert!(!text.contains("10.0.0.1"), "{text}");
         assert!(away.cause_chain().unwrap().contains("10.0.0.1"));

@@ -17,7 +17,11 @@ const GRACE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When the listener breaks.
-pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let stopping = api.stopping().clone();
     // Answers are small: waiting to fill a packet would only add delay.
     let listener = listener.tap_io(|stream| {

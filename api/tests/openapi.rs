@@ -13,7 +13,10 @@ fn the_document_in_the_repository_is_the_generated_one() {
         std::fs::write(COMMITTED, &generated).unwrap();
     }
     let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
-    assert!(committed == generated, "docs/openapi.json is stale: run UPDATE=1 cargo test -p api --test openapi");
+    assert!(
+        committed == generated,
+        "docs/openapi.json is stale: run UPDATE=1 cargo test -p api --test openapi"
+    );
 }
 
 #[test]
@@ -45,7 +48,8 @@ fn collect(node: &Value, references: &mut Vec<String>) {
 #[test]
 fn every_operation_has_a_name_a_tag_a_scope_and_its_problems() {
     let document: Value = serde_json::from_str(&api::openapi()).unwrap();
-    let tags: Vec<&str> = document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let tags: Vec<&str> =
+        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
     let mut names = std::collections::BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {

@@ -52,10 +52,17 @@ impl<S: Needs> FromRequestParts<Api> for Caller<S> {
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Err(Problem::new(Code::TokenMissing, "send an API token as Authorization: Bearer cst_…")
-            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"countersign\"")));
+            .with_header(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"countersign\""),
+            ));
     };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' ')).and_then(|(scheme, token)| {
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    token.ok_or_else(|| super::tokens::refused("the Authorization header must read Bearer, a space and the token"))
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()));
+    token.ok_or_else(|| {
+        super::tokens::refused("the Authorization header must read Bearer, a space and the token")
+    })
 }

@@ -88,7 +88,9 @@ impl Tokens {
             return Err(refused("there is no such token; make one with countersign token create"));
         };
         check_times(token, self.shared.now.now())?;
-        self.rates.check_key(&token.token_id.0).map_err(|wait| limited(wait.wait_time_from(self.clock.now())))?;
+        self.rates
+            .check_key(&token.token_id.0)
+            .map_err(|wait| limited(wait.wait_time_from(self.clock.now())))?;
         Ok(token.actor.clone())
     }
 }
@@ -102,7 +104,8 @@ impl Shared {
         if age >= self.trust {
             return None;
         }
-        if age >= self.trust * 3 / 4 && known.token.is_some() && !known.renewing.swap(true, Ordering::Relaxed) {
+        if age >= self.trust * 3 / 4 && known.token.is_some() && !known.renewing.swap(true, Ordering::Relaxed)
+        {
             let (shared, hash) = (self.clone(), *hash);
             tokio::spawn(async move {
                 if let Err(error) = shared.look_up(hash).await {
@@ -166,6 +169,9 @@ pub(super) fn refused(detail: &str) -> Problem {
 }
 
 fn limited(wait: Duration) -> Problem {
-    Problem::new(Code::RateLimited, "this token makes more requests than it may; slow down, or send jobs in batches")
-        .retry_after(wait)
+    Problem::new(
+        Code::RateLimited,
+        "this token makes more requests than it may; slow down, or send jobs in batches",
+    )
+    .retry_after(wait)
 }

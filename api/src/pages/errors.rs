@@ -20,7 +20,8 @@ pub(super) async fn show(headers: HeaderMap, Path(code): Path<String>) -> Result
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("text/html"));
     Ok(if browser {
-        let body = format!("<p><a href=\"/docs/errors\">All errors</a></p>{}", markdown::render(known.page()));
+        let body =
+            format!("<p><a href=\"/docs/errors\">All errors</a></p>{}", markdown::render(known.page()));
         page(frame(known.as_str(), &body))
     } else {
         ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], known.page()).into_response()

@@ -13,7 +13,7 @@ pub(super) fn page() -> String {
          <li><a href=\"/docs/errors\">Errors</a>: what each code means and what to do</li>\
          <li><a href=\"/readyz\">Readiness</a> of this process</li></ul>\
          <h2>Try it</h2>\
-         <pre><code>countersign token create --name try\n\
+         <pre><code>countersign token create --org acme --create-org --name try\n\
 curl -i http://127.0.0.1:8080/v1/jobs \\\n  \
 -H \"Authorization: Bearer $TOKEN\" -H \"Content-Type: application/json\" \\\n  \
 -d '{\"kind\": \"system.echo\", \"payload\": {\"message\": \"hello\"}}'</code></pre>",

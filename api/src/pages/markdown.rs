@@ -28,8 +28,10 @@ pub(super) fn render(text: &str) -> String {
             let _ = write!(out, "<h1>{}</h1>", inline(heading));
         } else if block.starts_with("- ") {
             let joined = block.replace("\n  ", " ");
-            let items: String =
-                joined.lines().map(|line| format!("<li>{}</li>", inline(line.trim_start_matches("- ")))).collect();
+            let items: String = joined
+                .lines()
+                .map(|line| format!("<li>{}</li>", inline(line.trim_start_matches("- "))))
+                .collect();
             let _ = write!(out, "<ul>{items}</ul>");
         } else {
             let _ = write!(out, "<p>{}</p>", inline(&block.replace('\n', " ")));

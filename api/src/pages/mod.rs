@@ -31,7 +31,8 @@ pub(crate) fn router(document: &OpenApi) -> Router<Api> {
 }
 
 fn document_answer(json: &str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], json.to_owned()).into_response()
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], json.to_owned())
+        .into_response()
 }
 
 /// An HTML answer that may load and run nothing.

@@ -13,7 +13,10 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 pub(super) fn page(document: &OpenApi) -> String {
     let document = serde_json::to_value(document).unwrap_or_default();
     let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let mut body = format!("<p><a href=\"/\">Countersign</a></p><h1>API reference</h1>{}", paragraphs(text("/info/description")));
+    let mut body = format!(
+        "<p><a href=\"/\">Countersign</a></p><h1>API reference</h1>{}",
+        paragraphs(text("/info/description"))
+    );
     body.push_str(
         "<p>Send <code>Authorization: Bearer cst_…</code> to every route below <code>/v1</code>. \
          See also the <a href=\"/openapi.json\">OpenAPI document</a> and the <a href=\"/docs/errors\">errors</a>.</p>",
@@ -22,13 +25,20 @@ pub(super) fn page(document: &OpenApi) -> String {
     for tag in list(&document, "/tags") {
         let name = tag["name"].as_str().unwrap_or_default();
         let anchor = name.replace(' ', "-");
-        let _ = write!(body, "<h2 id=\"{anchor}\">{}</h2>{}", escape(name), paragraphs(tag["description"].as_str().unwrap_or_default()));
+        let _ = write!(
+            body,
+            "<h2 id=\"{anchor}\">{}</h2>{}",
+            escape(name),
+            paragraphs(tag["description"].as_str().unwrap_or_default())
+        );
         for operation in sections.get(name).into_iter().flatten() {
             write_operation(&mut body, operation);
         }
     }
     body.push_str("<h2 id=\"schemas\">Schemas</h2>");
-    for (name, schema) in document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten() {
+    for (name, schema) in
+        document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten()
+    {
         write_schema(&mut body, name, schema);
     }
     frame("Countersign API reference", &body)
@@ -101,7 +111,11 @@ fn write_operation(out: &mut String, operation: &Operation<'_>) {
 
 fn write_schema(out: &mut String, name: &str, schema: &Value) {
     let name = escape(name);
-    let _ = write!(out, "<details id=\"schema-{name}\"><summary><code>{name}</code> {}</summary>", inline(schema["description"].as_str().unwrap_or_default()));
+    let _ = write!(
+        out,
+        "<details id=\"schema-{name}\"><summary><code>{name}</code> {}</summary>",
+        inline(schema["description"].as_str().unwrap_or_default())
+    );
     let parts: Vec<&Value> = match schema["allOf"].as_array() {
         Some(parts) => parts.iter().collect(),
         None => vec![schema],
@@ -114,7 +128,8 @@ fn write_schema(out: &mut String, name: &str, schema: &Value) {
         out.push_str("<table><tbody>");
         let required: Vec<&str> = list(part, "/required").iter().filter_map(Value::as_str).collect();
         for (field, node) in part["properties"].as_object().into_iter().flatten() {
-            let mark = if required.contains(&field.as_str()) { "" } else { "<span class=\"dim\"> optional</span>" };
+            let mark =
+                if required.contains(&field.as_str()) { "" } else { "<span class=\"dim\"> optional</span>" };
             let _ = write!(
                 out,
                 "<tr><td><code>{}</code>{mark}</td><td>{}</td><td>{}</td></tr>",
@@ -141,7 +156,11 @@ fn type_of(schema: &Value) -> String {
         }
     }
     if let Some(words) = schema["enum"].as_array() {
-        let words: Vec<String> = words.iter().filter_map(Value::as_str).map(|word| format!("<code>{}</code>", escape(word))).collect();
+        let words: Vec<String> = words
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|word| format!("<code>{}</code>", escape(word)))
+            .collect();
         return words.join(", ");
     }
     let mut types: Vec<String> = match &schema["type"] {
@@ -164,5 +183,8 @@ fn list<'a>(node: &'a Value, pointer: &str) -> &'a [Value] {
 }
 
 fn paragraphs(text: &str) -> String {
-    text.split("\n\n").filter(|part| !part.trim().is_empty()).map(|part| format!("<p>{}</p>", inline(part))).collect()
+    text.split("\n\n")
+        .filter(|part| !part.trim().is_empty())
+        .map(|part| format!("<p>{}</p>", inline(part)))
+        .collect()
 }

@@ -40,29 +40,41 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let permit = api.streams().clone().try_acquire_owned().map_err(|_| {
-        Problem::new(Code::TooManyStreams, "this process has as many event streams open as it may; close one, or try again shortly")
-            .retry_after(HEARTBEAT)
+        Problem::new(
+            Code::TooManyStreams,
+            "this process has as many event streams open as it may; close one, or try again shortly",
+        )
+        .retry_after(HEARTBEAT)
     })?;
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| is_position(id));
-    let watch = api.queue().events().watch(caller.actor.org_id, last.map(str::to_owned)).await.map_err(redis_away)?;
+    let last =
+        headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| is_position(id));
+    let watch =
+        api.queue().events().watch(caller.actor.org_id, last.map(str::to_owned)).await.map_err(redis_away)?;
     let events = changes(watch, permit).take_until(api.stopping().clone().cancelled_owned());
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     // Proxies that collect answers before passing them on would hold the events back.
-    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(response)
 }
 
 /// A stream position as Redis writes it. Anything else is nobody's last event: the stream starts at now.
 fn is_position(text: &str) -> bool {
-    text.split_once('-')
-        .is_some_and(|(ms, seq)| [ms, seq].iter().all(|part| !part.is_empty() && part.len() <= 19 && part.bytes().all(|byte| byte.is_ascii_digit())))
+    text.split_once('-').is_some_and(|(ms, seq)| {
+        [ms, seq].iter().all(|part| {
+            !part.is_empty() && part.len() <= 19 && part.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    })
 }
 
 /// Ends when Redis can't be read any more: the client comes back with the last id it saw.
 fn changes(watch: Watch, permit: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold((watch, permit), |(mut watch, permit)| async move {
         match watch.next().await {
-            Ok(changes) => Some((stream::iter(changes.into_iter().map(|change| Ok(written(change)))), (watch, permit))),
+            Ok(changes) => {
+                Some((stream::iter(changes.into_iter().map(|change| Ok(written(change)))), (watch, permit)))
+            }
             Err(error) => {
                 tracing::debug!(%error, "an event stream ended");
                 None

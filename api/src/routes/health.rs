@@ -63,16 +63,15 @@ pub(crate) struct Readiness {
     ),
 )]
 pub(crate) async fn readyz(State(api): State<Api>) -> Response {
-    let (pending, redis) = tokio::join!(
-        within(migrate::pending(api.store())),
-        within(api.queue().ping_redis()),
-    );
-    let readiness = judge(pending, redis.is_some());
+    let (pending, redis) =
+        tokio::join!(within(migrate::pending(api.store())), within(api.queue().ping_redis()),);
+    let readiness = judge(pending.as_deref(), redis.is_some());
     let up = |ok: bool| if ok { 1.0 } else { 0.0 };
     ::metrics::gauge!(metric::POSTGRES_UP).set(up(readiness.postgres == "ok"));
     ::metrics::gauge!(metric::REDIS_UP).set(up(readiness.redis == "ok"));
     if readiness.status == "not_ready" {
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], Json(readiness)).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], Json(readiness))
+            .into_response();
     }
     Json(readiness).into_response()
 }
@@ -89,15 +88,15 @@ async fn within<T, E: std::fmt::Display>(asking: impl Future<Output = Result<T, 
 }
 
 /// `pending` is none when PostgreSQL did not answer.
-fn judge(pending: Option<Vec<migrate::Pending>>, redis: bool) -> Readiness {
+fn judge(pending: Option<&[migrate::Pending]>, redis: bool) -> Readiness {
     let missing: Vec<String> = pending
+        .unwrap_or_default()
         .iter()
-        .flatten()
         .map(|migration| format!("{:04} {}", migration.version, migration.description))
         .collect();
-    let (postgres, migrations) = match &pending {
+    let (postgres, migrations) = match pending {
         None => ("away", "unknown"),
-        Some(pending) if pending.is_empty() => ("ok", "ok"),
+        Some([]) => ("ok", "ok"),
         Some(_) => ("ok", "pending"),
     };
     let status = match (migrations, redis) {
@@ -105,7 +104,13 @@ fn judge(pending: Option<Vec<migrate::Pending>>, redis: bool) -> Readiness {
         ("ok", false) => "degraded",
         _ => "not_ready",
     };
-    Readiness { status, postgres, redis: if redis { "ok" } else { "away" }, migrations, pending_migrations: missing }
+    Readiness {
+        status,
+        postgres,
+        redis: if redis { "ok" } else { "away" },
+        migrations,
+        pending_migrations: missing,
+    }
 }
 
 #[cfg(test)]
@@ -114,16 +119,16 @@ mod tests {
 
     #[test]
     fn only_postgres_and_migrations_decide() {
-        let missing = vec![migrate::Pending { version: 2, description: "queue".into() }];
+        let missing = [migrate::Pending { version: 2, description: "queue".into() }];
         for (pending, redis, status) in [
-            (Some(vec![]), true, "ready"),
-            (Some(vec![]), false, "degraded"),
-            (Some(missing.clone()), true, "not_ready"),
+            (Some([].as_slice()), true, "ready"),
+            (Some([].as_slice()), false, "degraded"),
+            (Some(&missing), true, "not_ready"),
             (None, true, "not_ready"),
             (None, false, "not_ready"),
         ] {
             assert_eq!(judge(pending, redis).status, status);
         }
-        assert_eq!(judge(Some(missing), true).pending_migrations, ["0002 queue"]);
+        assert_eq!(judge(Some(&missing), true).pending_migrations, ["0002 queue"]);
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct KindList {
     security(("token" = ["jobs:read"])),
     responses((status = 200, description = "Every kind with its policy and its payload's JSON Schema.", body = KindList), Reads),
 )]
-pub(crate) async fn kinds(State(api): State<Api>, _caller: Caller<JobsRead>) -> Result<Json<KindList>, Problem> {
+pub(crate) async fn kinds(
+    State(api): State<Api>,
+    _caller: Caller<JobsRead>,
+) -> Result<Json<KindList>, Problem> {
     Ok(Json(KindList { kinds: api.registry().catalogue() }))
 }

@@ -47,13 +47,15 @@ impl App {
         let queue = db.queue().await;
         let metrics = telemetry::install_recorder().unwrap();
         let registry = Arc::new(Registry::standard().unwrap());
-        let api = Api::new(store.clone(), queue.clone(), registry, config, Some(metrics), Arc::new(SystemClock));
+        let api =
+            Api::new(store.clone(), queue.clone(), registry, config, Some(metrics), Arc::new(SystemClock));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(api::serve(listener, api.clone(), stop.clone().cancelled_owned()));
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        let mut app = Self { db, queue, store, api, org: OrgId::new(), token: String::new(), base, http, stop };
+        let mut app =
+            Self { db, queue, store, api, org: OrgId::new(), token: String::new(), base, http, stop };
         let (org, token) = app.other_org("acme").await;
         (app.org, app.token) = (org, token);
         app
@@ -153,7 +155,10 @@ impl Reply {
         assert_eq!(self.body["type"], format!("/docs/errors/{code}"));
         assert_eq!(self.body["status"], self.status.as_u16());
         assert_eq!(self.body["request_id"], self.header("x-request-id"));
-        assert!(self.body["title"].is_string() && self.body["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        assert!(
+            self.body["title"].is_string()
+                && self.body["detail"].as_str().is_some_and(|detail| !detail.is_empty())
+        );
         assert!(code != "internal", "{self:?}");
     }
 

@@ -20,16 +20,28 @@ async fn tokens_let_in_and_everything_else_stays_out() {
     assert!(missing.header("www-authenticate").starts_with("Bearer"));
 
     let unknown = format!("cst_{}", "a".repeat(43));
-    for header in ["Bearer", "Bearer ", "Basic abc", "Bearer nonsense", &format!("Bearer {unknown}"), &format!("Token {}", app.token)] {
+    for header in [
+        "Bearer",
+        "Bearer ",
+        "Basic abc",
+        "Bearer nonsense",
+        &format!("Bearer {unknown}"),
+        &format!("Token {}", app.token),
+    ] {
         let reply = Reply::of(app.anonymous(Method::GET, "/v1/jobs").header("authorization", header)).await;
         reply.is(401, "token_refused");
         assert!(reply.header("www-authenticate").contains("invalid_token"));
     }
-    let odd = app.anonymous(Method::GET, "/v1/jobs").header("authorization", reqwest::header::HeaderValue::from_bytes(b"Bearer \xff").unwrap());
+    let odd = app
+        .anonymous(Method::GET, "/v1/jobs")
+        .header("authorization", reqwest::header::HeaderValue::from_bytes(b"Bearer \xff").unwrap());
     Reply::of(odd).await.is(401, "token_refused");
 
     app.get("/v1/jobs").await.ok();
-    let lower = Reply::of(app.anonymous(Method::GET, "/v1/jobs").header("authorization", format!("bearer {}", app.token))).await;
+    let lower = Reply::of(
+        app.anonymous(Method::GET, "/v1/jobs").header("authorization", format!("bearer {}", app.token)),
+    )
+    .await;
     lower.ok();
 }
 
@@ -56,7 +68,8 @@ async fn a_revoked_token_stops_working_within_the_cache_time() {
     let token = tokens::list(&mut tx).await.unwrap()[0].token_id;
     tokens::revoke(&mut tx, token).await.unwrap();
     tx.commit().await.unwrap();
-    eventually(Duration::from_secs(2), || async { app.get("/v1/kinds").await.code() == "token_refused" }).await;
+    eventually(Duration::from_secs(2), || async { app.get("/v1/kinds").await.code() == "token_refused" })
+        .await;
 }
 
 #[tokio::test]
@@ -97,10 +110,18 @@ async fn no_route_was_forgotten() {
             let place = format!("{method} {path}");
             let id = uuid::Uuid::now_v7().to_string();
             let path = path.replace("{lane}", "no-such-lane");
-            let path = path.split('/').map(|part| if part.starts_with('{') { &id } else { part }).collect::<Vec<_>>().join("/");
+            let path = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { &id } else { part })
+                .collect::<Vec<_>>()
+                .join("/");
             let ask = |token: Option<&str>| {
-                let request = app.anonymous(method.clone(), &path).json(&json!({ "reason": "x", "org_cap": 1 }));
-                token.map_or_else(|| request.try_clone().unwrap(), |token| request.try_clone().unwrap().bearer_auth(token))
+                let request =
+                    app.anonymous(method.clone(), &path).json(&json!({ "reason": "x", "org_cap": 1 }));
+                token.map_or_else(
+                    || request.try_clone().unwrap(),
+                    |token| request.try_clone().unwrap().bearer_auth(token),
+                )
             };
             let Some(scope) = operation["security"][0]["token"][0].as_str() else {
                 assert!(Reply::of(ask(None)).await.status.is_success(), "{place} is public");

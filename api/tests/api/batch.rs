@@ -44,7 +44,8 @@ async fn a_named_batch_is_counted() {
     assert_eq!(job["links"]["batch"], format!("/v1/batches/{id}"));
 
     let (_, other) = app.other_org("other").await;
-    let elsewhere = Reply::of(app.anonymous(Method::GET, &format!("/v1/batches/{id}")).bearer_auth(other)).await;
+    let elsewhere =
+        Reply::of(app.anonymous(Method::GET, &format!("/v1/batches/{id}")).bearer_auth(other)).await;
     elsewhere.is(404, "not_found");
 }
 
@@ -61,7 +62,12 @@ async fn one_wrong_job_keeps_all_out_and_every_wrong_field_is_named() {
     jobs[4]["kind"] = json!("no.kind");
     let mixed = app.post("/v1/jobs/batch", &json!({ "jobs": jobs })).await;
     assert!(mixed.is(422, "invalid_request").contains(&"/jobs/4/kind"));
-    let callback = app.post("/v1/jobs/batch", &json!({ "jobs": [noop(1)], "on_complete": { "kind": "no.kind", "payload": {} } })).await;
+    let callback = app
+        .post(
+            "/v1/jobs/batch",
+            &json!({ "jobs": [noop(1)], "on_complete": { "kind": "no.kind", "payload": {} } }),
+        )
+        .await;
     assert_eq!(callback.is(422, "unknown_kind"), ["/on_complete/kind"]);
     assert_eq!(rows(&app).await, 0);
 }
@@ -70,7 +76,10 @@ async fn one_wrong_job_keeps_all_out_and_every_wrong_field_is_named() {
 async fn sizes_and_names_are_bounded() {
     let app = App::start().await;
     for jobs in [Vec::new(), vec![noop(1); 1001]] {
-        assert_eq!(app.post("/v1/jobs/batch", &json!({ "jobs": jobs })).await.is(422, "invalid_request"), ["/jobs"]);
+        assert_eq!(
+            app.post("/v1/jobs/batch", &json!({ "jobs": jobs })).await.is(422, "invalid_request"),
+            ["/jobs"]
+        );
     }
     for name in ["".to_owned(), "x".repeat(201), "a\0".to_owned()] {
         let reply = app.post("/v1/jobs/batch", &json!({ "name": name, "jobs": [noop(1)] })).await;
@@ -93,7 +102,8 @@ async fn a_repeated_request_makes_nothing_new() {
         assert_eq!(repeat["jobs"][at]["created"], false);
     }
     assert_eq!(rows(&app).await, 2);
-    let batches: i64 = sqlx::query_scalar("SELECT count(*) FROM job_batch").fetch_one(app.db.superuser()).await.unwrap();
+    let batches: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM job_batch").fetch_one(app.db.superuser()).await.unwrap();
     assert_eq!(batches, 1);
 
     let other = json!({ "name": "import", "jobs": [noop(1), noop(3)] });

@@ -34,13 +34,17 @@ async fn dead_letters_are_grouped_and_listed() {
 
     let groups = app.get("/v1/dead/groups").await.ok();
     let first = &groups["groups"][0];
-    assert_eq!((&first["kind"], &first["error_code"], &first["count"]), (&json!("system.echo"), &json!("gone"), &json!(2)));
+    assert_eq!(
+        (&first["kind"], &first["error_code"], &first["count"]),
+        (&json!("system.echo"), &json!("gone"), &json!(2))
+    );
     assert_eq!((&first["effect"], &first["replay_needs"]), (&json!("read"), &json!("nothing")));
     assert_eq!(groups["groups"][1]["replay_needs"], "confirmation");
 
     let page = app.get("/v1/dead?limit=2").await;
     assert_eq!(page.ids("jobs"), [&c, &b]);
-    let rest = app.get(&format!("/v1/dead?limit=2&cursor={}", page.body["next_cursor"].as_str().unwrap())).await;
+    let rest =
+        app.get(&format!("/v1/dead?limit=2&cursor={}", page.body["next_cursor"].as_str().unwrap())).await;
     assert_eq!(rest.ids("jobs"), [&a]);
     assert_eq!(app.get("/v1/dead?kind=system.echo&error_code=gone").await.ids("jobs"), [&b, &a]);
     app.get("/v1/dead?cursor=x").await.is(400, "bad_cursor");
@@ -58,14 +62,23 @@ async fn a_replay_asks_for_what_its_effect_needs() {
     let_die(&app, &[&echo, &hook]).await;
 
     let (_, other) = app.other_org("other").await;
-    let theirs = app.anonymous(Method::POST, &format!("/v1/dead/{echo}/replay")).bearer_auth(&other).json(&json!({}));
+    let theirs =
+        app.anonymous(Method::POST, &format!("/v1/dead/{echo}/replay")).bearer_auth(&other).json(&json!({}));
     Reply::of(theirs).await.is(404, "not_found");
 
     let edited = json!({ "payload": { "message": "again" } });
-    assert_eq!(app.post(&format!("/v1/dead/{echo}/replay"), &json!({ "payload": { "message": 1 } })).await.is(422, "invalid_payload"), ["/payload/message"]);
+    assert_eq!(
+        app.post(&format!("/v1/dead/{echo}/replay"), &json!({ "payload": { "message": 1 } }))
+            .await
+            .is(422, "invalid_payload"),
+        ["/payload/message"]
+    );
     app.post(&format!("/v1/dead/{echo}/replay"), &edited).await.ok();
     let job = app.get(&format!("/v1/jobs/{echo}")).await.ok();
-    assert_eq!((&job["state"], &job["payload"], &job["attempt"]), (&json!("queued"), &edited["payload"], &json!(0)));
+    assert_eq!(
+        (&job["state"], &job["payload"], &job["attempt"]),
+        (&json!("queued"), &edited["payload"], &json!(0))
+    );
     app.post(&format!("/v1/dead/{echo}/replay"), &json!({})).await.is(409, "conflict");
 
     app.post(&format!("/v1/dead/{hook}/replay"), &json!({})).await.is(409, "confirmation_required");
@@ -83,7 +96,10 @@ async fn many_are_replayed_after_a_dry_run() {
 
     let dry = app.post("/v1/dead/replay", &json!({})).await.ok();
     assert_eq!((&dry["dry_run"], &dry["total"], &dry["replayed"]), (&json!(true), &json!(3), &json!(0)));
-    assert_eq!(dry["kinds"][1], json!({ "kind": "webhooks.deliver", "count": 1, "effect": "send", "replay_needs": "confirmation" }));
+    assert_eq!(
+        dry["kinds"][1],
+        json!({ "kind": "webhooks.deliver", "count": 1, "effect": "send", "replay_needs": "confirmation" })
+    );
     app.post("/v1/dead/replay", &json!({ "dry_run": false })).await.is(409, "confirmation_required");
     app.post("/v1/dead/replay", &json!({ "filter": { "kinds": [] } })).await.is(422, "invalid_request");
 
@@ -100,10 +116,16 @@ async fn money_and_unknown_kinds_are_not_replayed() {
     let app = App::start().await;
     let id = app.echo().await;
     let_die(&app, &[&id]).await;
-    sqlx::query("UPDATE job_history SET kind = 'payouts.gone_kind'").execute(app.db.superuser()).await.unwrap();
+    sqlx::query("UPDATE job_history SET kind = 'payouts.gone_kind'")
+        .execute(app.db.superuser())
+        .await
+        .unwrap();
     app.post(&format!("/v1/dead/{id}/replay"), &json!({ "confirm": true })).await.is(409, "conflict");
     let dry = app.post("/v1/dead/replay", &json!({})).await.ok();
-    assert_eq!((&dry["kinds"][0]["effect"], &dry["kinds"][0]["replay_needs"]), (&Value::Null, &json!("approval")));
+    assert_eq!(
+        (&dry["kinds"][0]["effect"], &dry["kinds"][0]["replay_needs"]),
+        (&Value::Null, &json!("approval"))
+    );
     app.post("/v1/dead/replay", &json!({ "dry_run": false, "confirm": true })).await.is(409, "conflict");
 }
 
@@ -112,7 +134,10 @@ async fn dead_letters_are_set_aside_with_a_reason() {
     let app = App::start().await;
     let (a, b, c) = (app.echo().await, app.echo().await, app.echo().await);
     let_die(&app, &[&a, &b, &c]).await;
-    assert_eq!(app.post(&format!("/v1/dead/{a}/discard"), &json!({ "reason": "" })).await.is(422, "invalid_request"), ["/reason"]);
+    assert_eq!(
+        app.post(&format!("/v1/dead/{a}/discard"), &json!({ "reason": "" })).await.is(422, "invalid_request"),
+        ["/reason"]
+    );
     app.post(&format!("/v1/dead/{a}/discard"), &json!({ "reason": "customer left" })).await.ok();
     app.post(&format!("/v1/dead/{a}/discard"), &json!({ "reason": "again" })).await.is(404, "not_found");
     let job = app.get(&format!("/v1/jobs/{a}")).await.ok();

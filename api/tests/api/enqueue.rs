@@ -16,7 +16,9 @@ async fn keyed(app: &App, key: &str, body: &Value) -> Reply {
 #[tokio::test]
 async fn a_202_is_a_committed_row() {
     let app = App::start().await;
-    let reply = Reply::of(app.ask(Method::POST, "/v1/jobs").header("x-request-id", "web-1.42").json(&echo("hello"))).await;
+    let reply =
+        Reply::of(app.ask(Method::POST, "/v1/jobs").header("x-request-id", "web-1.42").json(&echo("hello")))
+            .await;
     assert_eq!(reply.status, StatusCode::ACCEPTED);
     let id = reply.body["job_id"].as_str().unwrap();
     assert_eq!(reply.body["created"], true);
@@ -32,7 +34,7 @@ async fn a_202_is_a_committed_row() {
             .unwrap();
     assert_eq!((kind.as_str(), request.as_deref()), ("system.echo", Some("web-1.42")));
     assert!(actor.is_some());
-    let shown = app.get(&reply.body["status_url"].as_str().unwrap().to_owned()).await.ok();
+    let shown = app.get(reply.body["status_url"].as_str().unwrap()).await.ok();
     assert_eq!(shown["state"], "queued");
 }
 
@@ -41,7 +43,9 @@ async fn the_payload_is_kept_to_the_letter() {
     let app = App::start().await;
     let text = r#"{ "message" :  "\u00e9 1.10"  }"#;
     let body = format!(r#"{{"kind":"system.echo","payload":{text}}}"#);
-    let reply = Reply::of(app.ask(Method::POST, "/v1/jobs").header("content-type", "application/json").body(body)).await;
+    let reply =
+        Reply::of(app.ask(Method::POST, "/v1/jobs").header("content-type", "application/json").body(body))
+            .await;
     let id = uuid::Uuid::parse_str(reply.ok()["job_id"].as_str().unwrap()).unwrap();
     let stored: String = sqlx::query_scalar("SELECT payload::text FROM job WHERE job_id = $1")
         .bind(id)
@@ -64,13 +68,21 @@ async fn every_field_reaches_the_ledger() {
         }))
         .await;
     let job = app.get(&format!("/v1/jobs/{id}")).await.ok();
-    assert_eq!((&job["state"], &job["lane"], &job["priority"]), (&json!("scheduled"), &json!("bulk"), &json!(7)));
+    assert_eq!(
+        (&job["state"], &job["lane"], &job["priority"]),
+        (&json!("scheduled"), &json!("bulk"), &json!(7))
+    );
     assert_eq!((&job["max_attempts"], &job["idempotency_key"]), (&json!(3), &json!("k1")));
     assert_eq!(job["waiting_on"]["what"], "time");
     assert!(job["deadline_at"].is_string());
     assert_eq!(job["then"][0]["then"][0]["kind"], "system.noop");
 
-    let again = app.post("/v1/jobs", &json!({ "kind": "system.echo", "payload": { "message": "other" }, "unique_key": "u1" })).await;
+    let again = app
+        .post(
+            "/v1/jobs",
+            &json!({ "kind": "system.echo", "payload": { "message": "other" }, "unique_key": "u1" }),
+        )
+        .await;
     assert_eq!((&again.body["job_id"], &again.body["created"]), (&json!(id), &json!(false)));
 }
 
@@ -88,7 +100,8 @@ async fn a_repeated_key_answers_the_first_job() {
     assert!(reused.body["detail"].as_str().unwrap().contains(first.body["job_id"].as_str().unwrap()));
 
     let (_, other) = app.other_org("other").await;
-    let elsewhere = app.anonymous(Method::POST, "/v1/jobs").bearer_auth(other).header("idempotency-key", "order-42");
+    let elsewhere =
+        app.anonymous(Method::POST, "/v1/jobs").bearer_auth(other).header("idempotency-key", "order-42");
     let elsewhere = Reply::of(elsewhere.json(&echo("b"))).await.ok();
     assert_eq!(elsewhere["created"], true, "keys belong to an organisation");
 }
@@ -111,6 +124,7 @@ async fn a_thousand_concurrent_repeats_make_one_job() {
     assert_eq!(answers.len(), 1000);
     assert_eq!(answers.iter().filter(|answer| answer["created"] == true).count(), 1);
     assert!(answers.iter().all(|answer| answer["job_id"] == answers[0]["job_id"]));
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM job").fetch_one(app.db.superuser()).await.unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM job").fetch_one(app.db.superuser()).await.unwrap();
     assert_eq!(rows, 1);
 }

@@ -58,7 +58,10 @@ async fn another_organisation_sees_nothing() {
     let own = watch(&app, None).await;
     let id = app.echo().await;
     until(own, &id).await;
-    let mine = app.anonymous(Method::POST, "/v1/jobs").bearer_auth(&other).json(&json!({ "kind": "system.noop", "payload": {} }));
+    let mine = app
+        .anonymous(Method::POST, "/v1/jobs")
+        .bearer_auth(&other)
+        .json(&json!({ "kind": "system.noop", "payload": {} }));
     let mine = Reply::of(mine).await.ok()["job_id"].as_str().unwrap().to_owned();
     assert!(!until(theirs, &mine).await.contains(&id));
 }

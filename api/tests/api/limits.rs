@@ -9,9 +9,14 @@ use crate::app::{App, Reply};
 async fn rates_are_set_seen_and_taken_away() {
     let app = App::start().await;
     let put = |body: Value| Reply::of(app.ask(Method::PUT, "/v1/limits").json(&body));
-    let made = put(json!({ "name": "webhooks.endpoint", "key": "a:443", "units": 5, "period_ms": 1000 })).await.ok();
+    let made =
+        put(json!({ "name": "webhooks.endpoint", "key": "a:443", "units": 5, "period_ms": 1000 })).await.ok();
     assert_eq!((&made["owner"], &made["burst"], &made["waiting"]), (&json!("org"), &json!(5), &json!(0)));
-    let again = put(json!({ "name": "webhooks.endpoint", "key": "a:443", "units": 9, "period_ms": 1000, "burst": 2 })).await.ok();
+    let again = put(
+        json!({ "name": "webhooks.endpoint", "key": "a:443", "units": 9, "period_ms": 1000, "burst": 2 }),
+    )
+    .await
+    .ok();
     assert_eq!((&again["limit_id"], &again["units"]), (&made["limit_id"], &json!(9)));
 
     let usage = app.get("/v1/limits/usage?name=webhooks.endpoint&key=a:443").await.ok();
@@ -20,7 +25,13 @@ async fn rates_are_set_seen_and_taken_away() {
     assert_eq!(free["usage"], Value::Null);
     app.get("/v1/limits/usage?name=x").await.is(400, "bad_query");
 
-    for (field, bad) in [("name", json!("Bad Name")), ("units", json!(0)), ("period_ms", json!(0)), ("burst", json!(0)), ("key", json!(""))] {
+    for (field, bad) in [
+        ("name", json!("Bad Name")),
+        ("units", json!(0)),
+        ("period_ms", json!(0)),
+        ("burst", json!(0)),
+        ("key", json!("")),
+    ] {
         let mut body = json!({ "name": "x", "units": 1, "period_ms": 1000 });
         body[field] = bad;
         assert_eq!(put(body).await.is(422, "invalid_request"), [format!("/{field}")]);

@@ -43,6 +43,8 @@ async fn filters_narrow() {
         ("created_from=2020-01-01T00:00:00Z", vec![&later, &echo]),
         ("created_to=2020-01-01T00:00:00Z", vec![]),
         ("error_code=x", vec![]),
+        ("error_code=x&state=running", vec![]),
+        ("error_code=x&state=running&q=y", vec![]),
         ("workspace=0197f0c2-7a5e-7c31-9d1e-3f6a2b8c4d5e", vec![]),
         ("q=hello", vec![&echo]),
         ("q=HELLO", vec![&echo]),
@@ -88,7 +90,8 @@ async fn counts_kinds_and_workers_are_told() {
     app.get("/v1/jobs/stats?window_s=0").await.is(400, "bad_query");
 
     let kinds = app.get("/v1/kinds").await.ok();
-    let echo = kinds["kinds"].as_array().unwrap().iter().find(|kind| kind["kind"] == "system.echo").unwrap().clone();
+    let echo =
+        kinds["kinds"].as_array().unwrap().iter().find(|kind| kind["kind"] == "system.echo").unwrap().clone();
     assert!(echo["schema"]["properties"]["message"].is_object());
     assert_eq!(app.get("/v1/workers").await.ok()["workers"], Value::Array(Vec::new()));
 }

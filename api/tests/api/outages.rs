@@ -13,7 +13,10 @@ async fn without_redis_jobs_are_still_taken_and_without_postgres_everybody_is_to
     let servers = OwnServers::start().await;
     let app = App::on(&servers).await;
     let ready = app.get("/readyz").await.ok();
-    assert_eq!(ready, json!({ "status": "ready", "postgres": "ok", "redis": "ok", "migrations": "ok", "pending_migrations": [] }));
+    assert_eq!(
+        ready,
+        json!({ "status": "ready", "postgres": "ok", "redis": "ok", "migrations": "ok", "pending_migrations": [] })
+    );
 
     servers.stop_redis().await.unwrap();
     eventually(Duration::from_secs(5), || async { app.get("/readyz").await.body["redis"] == "away" }).await;
@@ -50,7 +53,8 @@ async fn without_redis_jobs_are_still_taken_and_without_postgres_everybody_is_to
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    eventually(Duration::from_secs(20), || async { app.get("/readyz").await.body["status"] == "ready" }).await;
+    eventually(Duration::from_secs(20), || async { app.get("/readyz").await.body["status"] == "ready" })
+        .await;
     assert_ne!(servers.postgres_pid(), pid);
     app.get(&format!("/v1/jobs/{id}")).await.ok();
     app.echo().await;

@@ -15,8 +15,16 @@ async fn fields_that_do_not_fit_are_named() {
         (json!({ "kind": "", "payload": echo }), "unknown_kind", "/kind"),
         (json!({ "kind": "system.echo", "version": 99, "payload": echo }), "unknown_version", "/version"),
         (json!({ "kind": "system.echo", "version": 99_999, "payload": echo }), "invalid_request", "/version"),
-        (json!({ "kind": "system.echo", "payload": { "message": 1 } }), "invalid_payload", "/payload/message"),
-        (json!({ "kind": "system.echo", "payload": { "message": "x", "more": 1 } }), "invalid_payload", "/payload/more"),
+        (
+            json!({ "kind": "system.echo", "payload": { "message": 1 } }),
+            "invalid_payload",
+            "/payload/message",
+        ),
+        (
+            json!({ "kind": "system.echo", "payload": { "message": "x", "more": 1 } }),
+            "invalid_payload",
+            "/payload/more",
+        ),
         (json!({ "kind": "system.echo", "payload": [] }), "invalid_payload", "/payload"),
         (json!({ "kind": "system.echo" }), "invalid_request", ""),
         (json!({ "payload": echo }), "invalid_request", ""),
@@ -24,13 +32,41 @@ async fn fields_that_do_not_fit_are_named() {
         (json!({ "kind": "system.echo", "payload": echo, "colour": "red" }), "invalid_request", "/colour"),
         (json!({ "kind": "system.echo", "payload": echo, "lane": "express" }), "invalid_request", "/lane"),
         (json!({ "kind": "system.echo", "payload": echo, "priority": 101 }), "invalid_request", "/priority"),
-        (json!({ "kind": "system.echo", "payload": echo, "max_attempts": 0 }), "invalid_request", "/max_attempts"),
-        (json!({ "kind": "system.echo", "payload": echo, "run_at": "tomorrow" }), "invalid_request", "/run_at"),
-        (json!({ "kind": "system.echo", "payload": echo, "run_at": now + chrono::Duration::days(400) }), "invalid_request", "/run_at"),
-        (json!({ "kind": "system.echo", "payload": echo, "run_at": now - chrono::Duration::days(400) }), "invalid_request", "/run_at"),
-        (json!({ "kind": "system.echo", "payload": echo, "deadline_at": now - chrono::Duration::days(1) }), "invalid_request", "/deadline_at"),
-        (json!({ "kind": "system.echo", "payload": echo, "unique_key": "" }), "invalid_request", "/unique_key"),
-        (json!({ "kind": "system.echo", "payload": echo, "unique_key": "x".repeat(256) }), "invalid_request", "/unique_key"),
+        (
+            json!({ "kind": "system.echo", "payload": echo, "max_attempts": 0 }),
+            "invalid_request",
+            "/max_attempts",
+        ),
+        (
+            json!({ "kind": "system.echo", "payload": echo, "run_at": "tomorrow" }),
+            "invalid_request",
+            "/run_at",
+        ),
+        (
+            json!({ "kind": "system.echo", "payload": echo, "run_at": now + chrono::Duration::days(400) }),
+            "invalid_request",
+            "/run_at",
+        ),
+        (
+            json!({ "kind": "system.echo", "payload": echo, "run_at": now - chrono::Duration::days(400) }),
+            "invalid_request",
+            "/run_at",
+        ),
+        (
+            json!({ "kind": "system.echo", "payload": echo, "deadline_at": now - chrono::Duration::days(1) }),
+            "invalid_request",
+            "/deadline_at",
+        ),
+        (
+            json!({ "kind": "system.echo", "payload": echo, "unique_key": "" }),
+            "invalid_request",
+            "/unique_key",
+        ),
+        (
+            json!({ "kind": "system.echo", "payload": echo, "unique_key": "x".repeat(256) }),
+            "invalid_request",
+            "/unique_key",
+        ),
         (json!({ "kind": "system.echo", "payload": { "message": "a\0b" } }), "invalid_request", "/payload"),
         (
             json!({ "kind": "system.echo", "payload": echo, "then": [{ "kind": "system.echo", "payload": echo }, { "kind": "system.echo", "payload": {} }] }),
@@ -45,7 +81,8 @@ async fn fields_that_do_not_fit_are_named() {
     }
     let near = app.post("/v1/jobs", &json!({ "kind": "system.ecko", "payload": echo })).await;
     assert!(near.body["detail"].as_str().unwrap().contains("system.echo"), "{near:?}");
-    let none: i64 = sqlx::query_scalar("SELECT count(*) FROM job").fetch_one(app.db.superuser()).await.unwrap();
+    let none: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM job").fetch_one(app.db.superuser()).await.unwrap();
     assert_eq!(none, 0);
 }
 
@@ -91,10 +128,12 @@ async fn bad_keys_are_refused() {
     let long = "x".repeat(256);
     for key in [b"".as_slice(), long.as_bytes(), "schlüssel".as_bytes()] {
         let value = reqwest::header::HeaderValue::from_bytes(key).unwrap();
-        let reply = Reply::of(app.ask(Method::POST, "/v1/jobs").header("idempotency-key", value).json(&body)).await;
+        let reply =
+            Reply::of(app.ask(Method::POST, "/v1/jobs").header("idempotency-key", value).json(&body)).await;
         reply.is(400, "bad_idempotency_key");
     }
-    let twice = app.ask(Method::POST, "/v1/jobs").header("idempotency-key", "a").header("idempotency-key", "b");
+    let twice =
+        app.ask(Method::POST, "/v1/jobs").header("idempotency-key", "a").header("idempotency-key", "b");
     Reply::of(twice.json(&body)).await.is(400, "bad_idempotency_key");
     let mut both = body.clone();
     both["idempotency_key"] = json!("b");
@@ -115,8 +154,16 @@ async fn paths_methods_queries_and_cursors_are_checked() {
     app.get(&format!("/v1/jobs/{}", uuid::Uuid::now_v7())).await.is(404, "not_found");
 
     for query in [
-        "limit=0", "limit=201", "limit=many", "state=odd", "states=dead", "created_from=yesterday", "batch=7",
-        "kind=a%00b", "q=%00", "limit=1&limit=2",
+        "limit=0",
+        "limit=201",
+        "limit=many",
+        "state=odd",
+        "states=dead",
+        "created_from=yesterday",
+        "batch=7",
+        "kind=a%00b",
+        "q=%00",
+        "limit=1&limit=2",
     ] {
         app.get(&format!("/v1/jobs?{query}")).await.is(400, "bad_query");
     }
@@ -140,7 +187,8 @@ async fn request_ids_are_taken_over_only_when_they_are_plain() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let config = api::ApiConfig { body_timeout: std::time::Duration::from_millis(200), ..api::ApiConfig::default() };
+    let config =
+        api::ApiConfig { body_timeout: std::time::Duration::from_millis(200), ..api::ApiConfig::default() };
     let app = App::configured(config).await;
     let never = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
     let request = app

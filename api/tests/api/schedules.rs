@@ -27,19 +27,30 @@ async fn a_schedule_lives_its_life() {
     app.get(&format!("{path}/ticks?n=0")).await.is(400, "bad_query");
 
     let patch = |body: Value| Reply::of(app.ask(Method::PATCH, &path).json(&body));
-    let changed = patch(json!({ "expression": "@every 90s", "lane": "bulk", "payload": { "message": "often" } })).await.ok();
+    let changed =
+        patch(json!({ "expression": "@every 90s", "lane": "bulk", "payload": { "message": "often" } }))
+            .await
+            .ok();
     assert_eq!((&changed["lane"], &changed["payload"]["message"]), (&json!("bulk"), &json!("often")));
     assert_eq!(patch(json!({ "lane": null })).await.ok()["lane"], Value::Null);
     assert_eq!(patch(json!({ "kind": "system.noop" })).await.is(422, "invalid_request"), ["/payload"]);
     patch(json!({ "kind": "system.noop", "payload": {} })).await.ok();
-    assert_eq!(patch(json!({ "payload": { "message": 1 } })).await.is(422, "invalid_payload"), ["/payload/message"]);
+    assert_eq!(
+        patch(json!({ "payload": { "message": 1 } })).await.is(422, "invalid_payload"),
+        ["/payload/message"]
+    );
 
     assert_eq!(app.post(&format!("{path}/pause"), &json!({})).await.ok()["paused"], true);
     assert_eq!(app.get(&format!("{path}/ticks")).await.ok()["ticks"], json!([]));
-    assert_eq!(app.get("/v1/schedules?paused=true&q=NIGHT").await.ok()["schedules"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        app.get("/v1/schedules?paused=true&q=NIGHT").await.ok()["schedules"].as_array().unwrap().len(),
+        1
+    );
     assert_eq!(app.get("/v1/schedules?paused=false").await.ok()["schedules"], json!([]));
 
-    let run = |key: &'static str| Reply::of(app.ask(Method::POST, &format!("{path}/run-now")).header("idempotency-key", key));
+    let run = |key: &'static str| {
+        Reply::of(app.ask(Method::POST, &format!("{path}/run-now")).header("idempotency-key", key))
+    };
     let first = run("a").await;
     assert_eq!((first.status, &first.body["created"]), (StatusCode::ACCEPTED, &json!(true)));
     assert_eq!(run("a").await.ok()["job_id"], first.body["job_id"]);
@@ -48,7 +59,13 @@ async fn a_schedule_lives_its_life() {
     assert_eq!(app.post(&format!("{path}/resume"), &json!({})).await.ok()["paused"], false);
 
     let (_, other) = app.other_org("other").await;
-    for (method, tail) in [(Method::GET, ""), (Method::GET, "/ticks"), (Method::DELETE, ""), (Method::POST, "/run-now"), (Method::POST, "/pause")] {
+    for (method, tail) in [
+        (Method::GET, ""),
+        (Method::GET, "/ticks"),
+        (Method::DELETE, ""),
+        (Method::POST, "/run-now"),
+        (Method::POST, "/pause"),
+    ] {
         let theirs = app.anonymous(method, &format!("{path}{tail}")).bearer_auth(&other);
         Reply::of(theirs).await.is(404, "not_found");
     }
@@ -66,7 +83,9 @@ async fn what_can_be_no_schedule_is_refused_field_by_field() {
         }
         body
     };
-    let both = app.post("/v1/schedules", &with(json!({ "expression": "61 * * * *", "zone": "Europe/Madird" }))).await;
+    let both = app
+        .post("/v1/schedules", &with(json!({ "expression": "61 * * * *", "zone": "Europe/Madird" })))
+        .await;
     assert_eq!(both.is(422, "invalid_request"), ["/expression", "/zone"]);
     for (changes, code, pointer) in [
         (json!({ "name": "" }), "invalid_request", "/name"),
@@ -89,9 +108,25 @@ async fn what_can_be_no_schedule_is_refused_field_by_field() {
 #[tokio::test]
 async fn an_expression_is_previewed() {
     let app = App::start().await;
-    let seen = app.post("/v1/schedules/preview", &json!({ "expression": "0 9 * * 1-5", "zone": "America/New_York", "n": 5 })).await.ok();
+    let seen = app
+        .post(
+            "/v1/schedules/preview",
+            &json!({ "expression": "0 9 * * 1-5", "zone": "America/New_York", "n": 5 }),
+        )
+        .await
+        .ok();
     assert_eq!(seen["ticks"].as_array().unwrap().len(), 5);
     assert!(seen["description"].as_str().unwrap().contains("New_York"));
-    assert_eq!(app.post("/v1/schedules/preview", &json!({ "expression": "0 0 30 2 *" })).await.is(422, "invalid_request"), ["/expression"]);
-    assert_eq!(app.post("/v1/schedules/preview", &json!({ "expression": "@daily", "n": 101 })).await.is(422, "invalid_request"), ["/n"]);
+    assert_eq!(
+        app.post("/v1/schedules/preview", &json!({ "expression": "0 0 30 2 *" }))
+            .await
+            .is(422, "invalid_request"),
+        ["/expression"]
+    );
+    assert_eq!(
+        app.post("/v1/schedules/preview", &json!({ "expression": "@daily", "n": 101 }))
+            .await
+            .is(422, "invalid_request"),
+        ["/n"]
+    );
 }

@@ -16,12 +16,15 @@ fn moments(job: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn a_job_that_ran_tells_how() {
     let app = App::start().await;
-    let book = Book::of([kind("system.echo").run(|running| async move {
-        if running.job.attempt == 1 {
-            return Err(JobError::retry("not_yet", "try me again"));
-        }
-        Ok(Success { result: Some(r#"{"said":"hello"}"#.into()), ..Success::default() })
-    }), kind("system.noop")]);
+    let book = Book::of([
+        kind("system.echo").run(|running| async move {
+            if running.job.attempt == 1 {
+                return Err(JobError::retry("not_yet", "try me again"));
+            }
+            Ok(Success { result: Some(r#"{"said":"hello"}"#.into()), ..Success::default() })
+        }),
+        kind("system.noop"),
+    ]);
     let body = json!({ "kind": "system.echo", "payload": { "message": "hello" }, "then": [{ "kind": "system.noop", "payload": {} }] });
     let id = app.enqueue(&body).await;
     let tender = worker::tend(&app.queue, &book);
@@ -34,7 +37,10 @@ async fn a_job_that_ran_tells_how() {
     assert_eq!((&job["state"], &job["attempt"]), (&json!("succeeded"), &json!(2)));
     assert_eq!(job["result"], json!({ "said": "hello" }));
     assert_eq!(job["payload"], json!({ "message": "hello" }));
-    assert_eq!((&job["attempts"][0]["outcome"], &job["attempts"][0]["error_code"]), (&json!("retry"), &json!("not_yet")));
+    assert_eq!(
+        (&job["attempts"][0]["outcome"], &job["attempts"][0]["error_code"]),
+        (&json!("retry"), &json!("not_yet"))
+    );
     assert!(job["waiting_on"].is_null() && job["finished_at"].is_string());
     let told = moments(&job);
     assert_eq!((told.first(), told.last()), (Some(&"created"), Some(&"finished")), "{told:?}");
@@ -57,7 +63,10 @@ async fn a_waiting_job_says_for_what() {
 
     app.post("/v1/lanes/default/pause", &json!({})).await.ok();
     let paused = waits(&id).await;
-    assert_eq!((&paused["what"], &paused["key"], &paused["until"]), (&json!("lane"), &json!("default"), &Value::Null));
+    assert_eq!(
+        (&paused["what"], &paused["key"], &paused["until"]),
+        (&json!("lane"), &json!("default"), &Value::Null)
+    );
     assert!(paused["explanation"].as_str().unwrap().contains("/v1/lanes/default/resume"));
 
     let at = chrono::Utc::now() + chrono::Duration::hours(2);
@@ -75,8 +84,12 @@ async fn jobs_are_cancelled_and_hurried() {
     assert_eq!(done["outcome"], "cancelled");
     let job = app.get(&format!("/v1/jobs/{id}")).await.ok();
     assert_eq!((&job["state"], &job["error_message"]), (&json!("cancelled"), &json!("not needed")));
-    let cancelled = job["timeline"].as_array().unwrap().iter().find(|moment| moment["what"] == "cancelled").unwrap();
-    assert_eq!((&cancelled["actor_name"], &cancelled["detail"]["reason"]), (&json!("test"), &json!("not needed")));
+    let cancelled =
+        job["timeline"].as_array().unwrap().iter().find(|moment| moment["what"] == "cancelled").unwrap();
+    assert_eq!(
+        (&cancelled["actor_name"], &cancelled["detail"]["reason"]),
+        (&json!("test"), &json!("not needed"))
+    );
     app.post(&format!("/v1/jobs/{id}/cancel"), &json!({})).await.is(409, "conflict");
     app.post(&format!("/v1/jobs/{id}/cancel"), &json!({ "reason": " " })).await.is(422, "invalid_request");
 
@@ -86,13 +99,16 @@ async fn jobs_are_cancelled_and_hurried() {
     assert_eq!(now["state"], "queued");
     app.post(&format!("/v1/jobs/{later}/retry"), &json!({})).await.is(409, "conflict");
 
-    let empty = crate::app::Reply::of(app.ask(reqwest::Method::POST, &format!("/v1/jobs/{later}/cancel"))).await;
+    let empty =
+        crate::app::Reply::of(app.ask(reqwest::Method::POST, &format!("/v1/jobs/{later}/cancel"))).await;
     assert_eq!(empty.ok()["outcome"], "cancelled", "the body may be left out");
+    app.post(&format!("/v1/jobs/{later}/cancel"), &Value::Null).await.is(409, "conflict");
 
     let (_, other) = app.other_org("other").await;
     let theirs = app.echo().await;
     for action in ["cancel", "retry"] {
-        let reply = app.anonymous(reqwest::Method::POST, &format!("/v1/jobs/{theirs}/{action}")).bearer_auth(&other);
+        let reply =
+            app.anonymous(reqwest::Method::POST, &format!("/v1/jobs/{theirs}/{action}")).bearer_auth(&other);
         crate::app::Reply::of(reply).await.is(404, "not_found");
     }
 }

@@ -38,9 +38,7 @@ impl Cursor {
     /// # Errors
     /// [`StoreError::BadCursor`] for anything else.
     pub fn decode(text: &str, list: &[u8]) -> Result<Self, StoreError> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| StoreError::BadCursor)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| StoreError::BadCursor)?;
         let [VERSION, rest @ ..] = bytes.as_slice() else {
             return Err(StoreError::BadCursor);
         };
@@ -54,10 +52,7 @@ impl Cursor {
 }
 
 fn check(id: Uuid, list: &[u8]) -> [u8; CHECK_BYTES] {
-    let digest = Sha256::new()
-        .chain_update(id.as_bytes())
-        .chain_update(list)
-        .finalize();
+    let digest = Sha256::new().chain_update(id.as_bytes()).chain_update(list).finalize();
     let mut sum = [0; CHECK_BYTES];
     sum.copy_from_slice(&digest[..CHECK_BYTES]);
     sum
@@ -66,9 +61,7 @@ fn check(id: Uuid, list: &[u8]) -> [u8; CHECK_BYTES] {
 /// The lowest version 7 UUID of a moment: ids of that millisecond and later are not below it.
 #[must_use]
 pub fn first_id_at(at: DateTime<Utc>) -> Uuid {
-    let millis = u64::try_from(at.timestamp_millis())
-        .unwrap_or(0)
-        .min((1 << 48) - 1);
+    let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1);
     let mut bytes = [0; 16];
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
     bytes[6] = 0x70;
@@ -79,9 +72,7 @@ pub fn first_id_at(at: DateTime<Utc>) -> Uuid {
 /// The moment a version 7 UUID was made, to the millisecond.
 #[must_use]
 pub fn time_of(id: Uuid) -> DateTime<Utc> {
-    let millis = id.as_bytes()[..6]
-        .iter()
-        .fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
+    let millis = id.as_bytes()[..6].iter().fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }
 
@@ -92,31 +83,16 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_only_to_its_own_list() {
-        let cursor = Cursor {
-            before: Uuid::now_v7(),
-        };
+        let cursor = Cursor { before: Uuid::now_v7() };
         let text = cursor.encode(b"jobs?kind=a");
         assert_eq!(Cursor::decode(&text, b"jobs?kind=a").unwrap(), cursor);
-        assert!(matches!(
-            Cursor::decode(&text, b"jobs?kind=b"),
-            Err(StoreError::BadCursor)
-        ));
+        assert!(matches!(Cursor::decode(&text, b"jobs?kind=b"), Err(StoreError::BadCursor)));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for text in [
-            "",
-            "x",
-            "AQ",
-            "!!!!",
-            "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            &"A".repeat(4000),
-        ] {
-            assert!(
-                matches!(Cursor::decode(text, b""), Err(StoreError::BadCursor)),
-                "{text}"
-            );
+        for text in ["", "x", "AQ", "!!!!", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &"A".repeat(4000)] {
+            assert!(matches!(Cursor::decode(text, b""), Err(StoreError::BadCursor)), "{text}");
         }
     }
 

@@ -61,11 +61,9 @@ fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::BeginFailed
         | sqlx::Error::Protocol(_) => true,
         // 08 connection, 57P0x stopping or starting, 53 out of resources, 40 rolled back: try again
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "57P", "53", "40"]
-                .iter()
-                .any(|class| code.starts_with(class))
-        }),
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["08", "57P", "53", "40"].iter().any(|class| code.starts_with(class))),
         _ => false,
     }
 }
@@ -76,13 +74,7 @@ mod tests {
 
     #[test]
     fn a_lost_connection_is_away_and_a_missing_row_is_not() {
-        assert!(matches!(
-            StoreError::from(sqlx::Error::PoolTimedOut),
-            StoreError::Away(_)
-        ));
-        assert!(matches!(
-            StoreError::from(sqlx::Error::RowNotFound),
-            StoreError::Database(_)
-        ));
+        assert!(matches!(StoreError::from(sqlx::Error::PoolTimedOut), StoreError::Away(_)));
+        assert!(matches!(StoreError::from(sqlx::Error::RowNotFound), StoreError::Database(_)));
     }
 }

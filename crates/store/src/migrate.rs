@@ -37,9 +37,7 @@ pub enum MigrationError {
 /// # Errors
 /// [`MigrationError`] with the step that failed.
 pub async fn run(url: &SecretString) -> Result<usize, MigrationError> {
-    let mut conn = PgConnection::connect(url.expose_secret())
-        .await
-        .map_err(MigrationError::Connect)?;
+    let mut conn = PgConnection::connect(url.expose_secret()).await.map_err(MigrationError::Connect)?;
     let before = applied(&mut conn).await.map_err(MigrationError::Connect)?;
     MIGRATOR.run(&mut conn).await?;
     // The list belongs to the migrating login; readiness checks run as the app.
@@ -48,10 +46,7 @@ pub async fn run(url: &SecretString) -> Result<usize, MigrationError> {
         .await
         .map_err(MigrationError::Grant)?;
     conn.close().await.map_err(MigrationError::Grant)?;
-    Ok(MIGRATOR
-        .iter()
-        .filter(|migration| !before.contains(&migration.version))
-        .count())
+    Ok(MIGRATOR.iter().filter(|migration| !before.contains(&migration.version)).count())
 }
 
 /// The migrations that this program knows and the database lacks; empty when all is in place.
@@ -62,9 +57,7 @@ pub async fn pending(store: &Store) -> Result<Vec<Pending>, StoreError> {
     let applied = match store.pool().acquire().await {
         Ok(mut conn) => applied(&mut conn).await?,
         // The role is made by the first migration: a login refused for its sake is an empty database.
-        Err(sqlx::Error::Database(error))
-            if matches!(error.code().as_deref(), Some("22023" | "42501")) =>
-        {
+        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("22023" | "42501")) => {
             Vec::new()
         }
         Err(error) => return Err(error.into()),
@@ -80,14 +73,11 @@ pub async fn pending(store: &Store) -> Result<Vec<Pending>, StoreError> {
 }
 
 async fn applied(conn: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
-    let versions = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-        .fetch_all(conn)
-        .await;
+    let versions =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(conn).await;
     match versions {
         // undefined_table; insufficient_privilege: the list exists, but migrating was not finished
-        Err(sqlx::Error::Database(error))
-            if matches!(error.code().as_deref(), Some("42P01" | "42501")) =>
-        {
+        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "42501")) => {
             Ok(Vec::new())
         }
         other => other,

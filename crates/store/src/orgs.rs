@@ -27,10 +27,8 @@ pub struct Org {
 /// # Errors
 /// [`StoreError::Away`] when PostgreSQL can't be reached.
 pub async fn find(store: &Store, slug: &str) -> Result<Option<OrgId>, StoreError> {
-    let found: Option<uuid::Uuid> = sqlx::query_scalar("SELECT org_lookup($1)")
-        .bind(slug)
-        .fetch_one(store.pool())
-        .await?;
+    let found: Option<uuid::Uuid> =
+        sqlx::query_scalar("SELECT org_lookup($1)").bind(slug).fetch_one(store.pool()).await?;
     Ok(found.map(OrgId))
 }
 
@@ -47,20 +45,16 @@ pub async fn create(store: &Store, slug: &str, name: &str) -> Result<Org, StoreE
         .bind(name)
         .execute(tx.conn())
         .await?;
-    sqlx::query(
-        "INSERT INTO workspace (workspace_id, org_id, slug, name) VALUES ($1, $2, 'main', 'Main')",
-    )
-    .bind(WorkspaceId::new().0)
-    .bind(org_id.0)
-    .execute(tx.conn())
-    .await?;
-    sqlx::query(
-        "INSERT INTO actor (actor_id, org_id, kind, name) VALUES ($1, $2, 'system', 'Countersign')",
-    )
-    .bind(ActorId::new().0)
-    .bind(org_id.0)
-    .execute(tx.conn())
-    .await?;
+    sqlx::query("INSERT INTO workspace (workspace_id, org_id, slug, name) VALUES ($1, $2, 'main', 'Main')")
+        .bind(WorkspaceId::new().0)
+        .bind(org_id.0)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query("INSERT INTO actor (actor_id, org_id, kind, name) VALUES ($1, $2, 'system', 'Countersign')")
+        .bind(ActorId::new().0)
+        .bind(org_id.0)
+        .execute(tx.conn())
+        .await?;
     let org = get(&mut tx).await?;
     tx.commit().await?;
     Ok(org)
@@ -74,9 +68,9 @@ pub async fn ensure(store: &Store, slug: &str, name: &str) -> Result<Org, StoreE
     let found = match find(store, slug).await? {
         Some(org) => org,
         None => match create(store, slug, name).await {
-            Err(StoreError::Conflict(_)) => find(store, slug)
-                .await?
-                .ok_or(StoreError::NotFound("organisation"))?,
+            Err(StoreError::Conflict(_)) => {
+                find(store, slug).await?.ok_or(StoreError::NotFound("organisation"))?
+            }
             other => return other,
         },
     };
@@ -88,14 +82,7 @@ pub async fn ensure(store: &Store, slug: &str, name: &str) -> Result<Org, StoreE
 /// # Errors
 /// [`StoreError::NotFound`] when it does not exist.
 pub async fn get(tx: &mut Tx) -> Result<Org, StoreError> {
-    let row: Option<(
-        uuid::Uuid,
-        String,
-        String,
-        DateTime<Utc>,
-        uuid::Uuid,
-        uuid::Uuid,
-    )> = sqlx::query_as(
+    let row: Option<(uuid::Uuid, String, String, DateTime<Utc>, uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
         "SELECT o.org_id, o.slug, o.name, o.created_at, w.workspace_id, a.actor_id
          FROM org o
          JOIN LATERAL (SELECT workspace_id FROM workspace WHERE org_id = o.org_id
@@ -106,8 +93,7 @@ pub async fn get(tx: &mut Tx) -> Result<Org, StoreError> {
     )
     .fetch_optional(tx.conn())
     .await?;
-    let (org, slug, name, created_at, workspace, actor) =
-        row.ok_or(StoreError::NotFound("organisation"))?;
+    let (org, slug, name, created_at, workspace, actor) = row.ok_or(StoreError::NotFound("organisation"))?;
     Ok(Org {
         org_id: OrgId(org),
         slug,

@@ -89,25 +89,20 @@ impl Scopes {
     /// # Errors
     /// The first word that is no scope.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, UnknownScope> {
-        words
-            .iter()
-            .map(AsRef::as_ref)
-            .try_fold(Self::default(), |set, word| {
-                if word == "*" {
-                    return Ok(Self::ALL);
-                }
-                Ok(Self(set.0 | word.parse::<Scope>()? as u8))
-            })
+        words.iter().map(AsRef::as_ref).try_fold(Self::default(), |set, word| {
+            if word == "*" {
+                return Ok(Self::ALL);
+            }
+            Ok(Self(set.0 | word.parse::<Scope>()? as u8))
+        })
     }
 
     /// Reads stored words, passing over those that this version does not know.
     pub(crate) fn from_stored(words: &[String]) -> Self {
-        words
-            .iter()
-            .fold(Self::default(), |set, word| match word.as_str() {
-                "*" => Self::ALL,
-                word => Self(set.0 | word.parse::<Scope>().map_or(0, |scope| scope as u8)),
-            })
+        words.iter().fold(Self::default(), |set, word| match word.as_str() {
+            "*" => Self::ALL,
+            word => Self(set.0 | word.parse::<Scope>().map_or(0, |scope| scope as u8)),
+        })
     }
 
     /// Whether the set holds `scope`.
@@ -128,11 +123,7 @@ impl Scopes {
         if self == Self::ALL {
             return vec!["*".to_owned()];
         }
-        Scope::ALL
-            .into_iter()
-            .filter(|scope| self.has(*scope))
-            .map(|scope| scope.to_string())
-            .collect()
+        Scope::ALL.into_iter().filter(|scope| self.has(*scope)).map(|scope| scope.to_string()).collect()
     }
 }
 
@@ -155,10 +146,7 @@ mod tests {
 
     #[test]
     fn an_unknown_word_is_named() {
-        assert_eq!(
-            Scopes::parse(&["jobs:reed"]).unwrap_err(),
-            UnknownScope("jobs:reed".into())
-        );
+        assert_eq!(Scopes::parse(&["jobs:reed"]).unwrap_err(), UnknownScope("jobs:reed".into()));
         assert_eq!(
             Scopes::from_stored(&["jobs:reed".into(), "jobs:read".into()]),
             Scopes::of(&[Scope::JobsRead])

@@ -65,9 +65,7 @@ pub struct Presented {
 pub fn hash(secret: &str) -> Option<[u8; 32]> {
     let random = secret.strip_prefix(PREFIX)?;
     let shaped = random.len() == 43
-        && random
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        && random.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     shaped.then(|| Sha256::digest(secret.as_bytes()).into())
 }
 
@@ -82,10 +80,7 @@ pub async fn create(
     expires_at: Option<DateTime<Utc>>,
 ) -> Result<NewToken, StoreError> {
     if expires_at.is_some_and(|at| at <= Utc::now()) {
-        return Err(StoreError::Invalid {
-            field: "expires_at",
-            problem: "must lie in the future",
-        });
+        return Err(StoreError::Invalid { field: "expires_at", problem: "must lie in the future" });
     }
     let mut random = [0_u8; 32];
     rand::rng().fill_bytes(&mut random);
@@ -110,11 +105,7 @@ pub async fn create(
     .bind(expires_at)
     .execute(tx.conn())
     .await?;
-    Ok(NewToken {
-        token_id,
-        actor_id,
-        secret: secret.into(),
-    })
+    Ok(NewToken { token_id, actor_id, secret: secret.into() })
 }
 
 /// Looks a presented token up by its hash, whatever its organisation. The caller checks the two times.
@@ -122,32 +113,23 @@ pub async fn create(
 /// # Errors
 /// [`StoreError::Away`] when PostgreSQL can't be reached.
 pub async fn look_up(store: &Store, hash: &[u8; 32]) -> Result<Option<Presented>, StoreError> {
-    type Row = (
-        Uuid,
-        Uuid,
-        Uuid,
-        Vec<String>,
-        Option<DateTime<Utc>>,
-        Option<DateTime<Utc>>,
-    );
+    type Row = (Uuid, Uuid, Uuid, Vec<String>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
     let row: Option<Row> = sqlx::query_as(
         "SELECT token_id, org_id, actor_id, scopes, expires_at, revoked_at FROM api_token_lookup($1)",
     )
     .bind(hash.as_slice())
     .fetch_optional(store.pool())
     .await?;
-    Ok(row.map(
-        |(token_id, org_id, actor_id, scopes, expires_at, revoked_at)| Presented {
-            token_id: TokenId(token_id),
-            actor: Actor {
-                org_id: OrgId(org_id),
-                actor_id: ActorId(actor_id),
-                scopes: Scopes::from_stored(&scopes),
-            },
-            expires_at,
-            revoked_at,
+    Ok(row.map(|(token_id, org_id, actor_id, scopes, expires_at, revoked_at)| Presented {
+        token_id: TokenId(token_id),
+        actor: Actor {
+            org_id: OrgId(org_id),
+            actor_id: ActorId(actor_id),
+            scopes: Scopes::from_stored(&scopes),
         },
-    ))
+        expires_at,
+        revoked_at,
+    }))
 }
 
 /// Notes that a token was used; writes at most once a minute.
@@ -171,17 +153,12 @@ pub async fn touch(store: &Store, org: OrgId, token: TokenId) -> Result<(), Stor
 /// # Errors
 /// [`StoreError::NotFound`] when this organisation has no such token.
 pub async fn revoke(tx: &mut Tx, token: TokenId) -> Result<(), StoreError> {
-    let done = sqlx::query(
-        "UPDATE api_token SET revoked_at = coalesce(revoked_at, now()) WHERE token_id = $1",
-    )
-    .bind(token.0)
-    .execute(tx.conn())
-    .await?;
-    if done.rows_affected() == 0 {
-        Err(StoreError::NotFound("token"))
-    } else {
-        Ok(())
-    }
+    let done =
+        sqlx::query("UPDATE api_token SET revoked_at = coalesce(revoked_at, now()) WHERE token_id = $1")
+            .bind(token.0)
+            .execute(tx.conn())
+            .await?;
+    if done.rows_affected() == 0 { Err(StoreError::NotFound("token")) } else { Ok(()) }
 }
 
 /// The organisation's tokens, newest first.
@@ -207,27 +184,16 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<Token>, StoreError> {
     .await?;
     Ok(rows
         .into_iter()
-        .map(
-            |(
-                token_id,
-                actor_id,
-                name,
-                scopes,
-                created_at,
-                expires_at,
-                revoked_at,
-                last_used_at,
-            )| Token {
-                token_id: TokenId(token_id),
-                actor_id: ActorId(actor_id),
-                name,
-                scopes: Scopes::from_stored(&scopes),
-                created_at,
-                expires_at,
-                revoked_at,
-                last_used_at,
-            },
-        )
+        .map(|(token_id, actor_id, name, scopes, created_at, expires_at, revoked_at, last_used_at)| Token {
+            token_id: TokenId(token_id),
+            actor_id: ActorId(actor_id),
+            name,
+            scopes: Scopes::from_stored(&scopes),
+            created_at,
+            expires_at,
+            revoked_at,
+            last_used_at,
+        })
         .collect())
 }
 

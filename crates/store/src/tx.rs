@@ -51,11 +51,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError::Away`] when PostgreSQL can't be reached.
-    pub async fn system(
-        store: &Store,
-        org: OrgId,
-        reason: &'static str,
-    ) -> Result<Self, StoreError> {
+    pub async fn system(store: &Store, org: OrgId, reason: &'static str) -> Result<Self, StoreError> {
         tracing::debug!(org_id = %org, reason, "system transaction");
         Self::open(store, "BEGIN", org, None).await
     }
@@ -75,17 +71,9 @@ impl Tx {
         // A pooled connection may have died while it was idle: the next ones are tried before giving up.
         let mut tries = 0;
         loop {
-            match store
-                .pool()
-                .begin_with(AssertSqlSafe(statement.clone()))
-                .await
-            {
+            match store.pool().begin_with(AssertSqlSafe(statement.clone())).await {
                 Ok(inner) => {
-                    return Ok(Self {
-                        inner,
-                        org_id,
-                        actor_id,
-                    });
+                    return Ok(Self { inner, org_id, actor_id });
                 }
                 Err(sqlx::Error::Io(error)) if tries < 16 => {
                     tracing::debug!(%error, "a pooled connection was dead");

@@ -75,7 +75,8 @@ pub(crate) async fn discard_many(
     let mut discarded = 0;
     if !request.dry_run {
         discarded =
-            ops::dead::discard_where(tx.conn(), actor.org_id, &filter, Some(actor.actor_id), reason, MOST).await?;
+            ops::dead::discard_where(tx.conn(), actor.org_id, &filter, Some(actor.actor_id), reason, MOST)
+                .await?;
         tx.commit().await?;
     }
     Ok(Json(DiscardReport {

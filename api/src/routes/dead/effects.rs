@@ -13,7 +13,9 @@ use crate::state::Api;
 pub(super) fn effect_of(api: &Api, kind: &str, version: Option<i16>) -> Option<EffectClass> {
     match version {
         Some(version) => api.effect(kind, version),
-        None => api.registry().all().into_iter().find(|policy| policy.kind == kind).map(|policy| policy.effect),
+        None => {
+            api.registry().all().into_iter().find(|policy| policy.kind == kind).map(|policy| policy.effect)
+        }
     }
 }
 
@@ -27,7 +29,9 @@ pub(super) fn check(effect: Option<EffectClass>, kind: &str, confirm: bool) -> R
     if effect.is_none() {
         return Err(Problem::new(
             Code::Conflict,
-            format!("this program has no handler for {kind} at the job's version, so it can't tell what a replay would do; roll out a version that has it first"),
+            format!(
+                "this program has no handler for {kind} at the job's version, so it can't tell what a replay would do; roll out a version that has it first"
+            ),
         ));
     }
     match needs(effect) {
@@ -35,11 +39,15 @@ pub(super) fn check(effect: Option<EffectClass>, kind: &str, confirm: bool) -> R
         ReplayNeeds::Confirmation if confirm => Ok(()),
         ReplayNeeds::Confirmation => Err(Problem::new(
             Code::ConfirmationRequired,
-            format!("{kind} reaches people or systems outside and can't be called back; send \"confirm\": true to replay it"),
+            format!(
+                "{kind} reaches people or systems outside and can't be called back; send \"confirm\": true to replay it"
+            ),
         )),
         ReplayNeeds::Approval => Err(Problem::new(
             Code::ApprovalRequired,
-            format!("{kind} moves money: look up what became of it first; it is not replayed without an approval"),
+            format!(
+                "{kind} moves money: look up what became of it first; it is not replayed without an approval"
+            ),
         )),
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct DeadParams {
     /// Died before this moment.
     until: Option<DateTime<Utc>>,
     /// The `next_cursor` of the page before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
     /// Jobs wanted; 50 when left out.
     #[param(minimum = 1, maximum = 200)]

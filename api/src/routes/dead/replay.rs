@@ -53,10 +53,16 @@ pub(crate) async fn replay(
     let mut tx = Tx::for_actor(api.store(), actor).await?;
     let job = store::jobs::detail(&mut tx, JobId(job_id)).await?.job;
     if job.state.0 == JobState::Dead && job.discarded_at.is_none() {
-        effects::check(effects::effect_of(&api, &job.kind, Some(job.kind_version)), &job.kind, request.confirm)?;
+        effects::check(
+            effects::effect_of(&api, &job.kind, Some(job.kind_version)),
+            &job.kind,
+            request.confirm,
+        )?;
         if let Some(payload) = &request.payload {
             // Checked as a new job's would be; stored as it came, for the job keeps its version.
-            api.registry().prepare(actor.org_id, &job.kind, Some(job.kind_version), payload.clone())?.check(api.now())?;
+            api.registry()
+                .prepare(actor.org_id, &job.kind, Some(job.kind_version), payload.clone())?
+                .check(api.now())?;
         }
     }
     let after = ops::dead::replay(

@@ -98,7 +98,10 @@ fn accepted(enqueued: Enqueued) -> Result<Response, Problem> {
 pub(crate) fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut sent = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = sent.next() else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=queue::new_job::MAX_KEY_BYTES).contains(&key.len()) && sent.next().is_none());
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=queue::new_job::MAX_KEY_BYTES).contains(&key.len()) && sent.next().is_none());
     match key {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(Problem::new(
@@ -125,7 +128,8 @@ mod tests {
         assert_eq!(of(&[]).unwrap(), None);
         assert_eq!(of(&[b"order 42"]).unwrap().as_deref(), Some("order 42"));
         let long = [b'x'; 256];
-        for bad in [&[b"".as_slice()] as &[&[u8]], &[&long], &["ü".as_bytes()], &[b"a\tb\xff"], &[b"a", b"b"]] {
+        for bad in [&[b"".as_slice()] as &[&[u8]], &[&long], &["ü".as_bytes()], &[b"a\tb\xff"], &[b"a", b"b"]]
+        {
             assert_eq!(of(bad).unwrap_err().code(), Code::BadIdempotencyKey, "{bad:?}");
         }
     }

@@ -71,7 +71,10 @@ pub(crate) async fn enqueue_batch(
 ) -> Result<Response, Problem> {
     let key = header_key(&headers)?;
     if !(1..=MOST).contains(&request.jobs.len()) {
-        return Err(Problem::field("/jobs", format!("must hold 1 to {MOST} jobs, not {}", request.jobs.len())));
+        return Err(Problem::field(
+            "/jobs",
+            format!("must hold 1 to {MOST} jobs, not {}", request.jobs.len()),
+        ));
     }
     if request.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 200 || name.contains('\0')) {
         return Err(Problem::field("/name", "must have 1 to 200 bytes and no U+0000"));
@@ -164,8 +167,12 @@ async fn commit(api: &Api, actor: &Actor, prepared: Prepared) -> Result<BatchAcc
     };
     if enqueued.iter().any(|job| job.created) {
         tx.commit().await?;
-        let created: Vec<NewJob> =
-            jobs.into_iter().zip(&enqueued).filter(|(_, outcome)| outcome.created).map(|(job, _)| job).collect();
+        let created: Vec<NewJob> = jobs
+            .into_iter()
+            .zip(&enqueued)
+            .filter(|(_, outcome)| outcome.created)
+            .map(|(job, _)| job)
+            .collect();
         api.queue().announce(&created);
     } else if batch_id.is_some() {
         // A repeat of an earlier request: its batch is the one that counts these jobs, not an empty new one.

@@ -45,6 +45,7 @@ pub(crate) struct ListParams {
     #[param(min_length = 1, max_length = 200)]
     q: Option<String>,
     /// The `next_cursor` of the page before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
     /// Jobs wanted; 50 when left out.
     #[param(minimum = 1, maximum = 200)]
@@ -100,7 +101,8 @@ pub(crate) async fn list(
 fn shows(api: &Api, candidate: &Candidate, wanted: &str) -> bool {
     let job = &candidate.job;
     let has = |text: &str| text.to_lowercase().contains(wanted);
-    let open = [Some(&job.kind), job.idempotency_key.as_ref(), job.error_code.as_ref(), job.error_message.as_ref()];
+    let open =
+        [Some(&job.kind), job.idempotency_key.as_ref(), job.error_code.as_ref(), job.error_message.as_ref()];
     if open.into_iter().flatten().any(|text| has(text)) {
         return true;
     }
@@ -132,6 +134,8 @@ pub(crate) fn no_nul(text: Option<&str>) -> Result<(), Problem> {
 fn states(text: Option<&str>) -> Result<Vec<JobState>, Problem> {
     let Some(text) = text else { return Ok(Vec::new()) };
     text.split(',')
-        .map(|word| word.trim().parse().map_err(|error| Problem::new(Code::BadQuery, format!("state: {error}"))))
+        .map(|word| {
+            word.trim().parse().map_err(|error| Problem::new(Code::BadQuery, format!("state: {error}")))
+        })
         .collect()
 }

@@ -24,6 +24,7 @@ pub(crate) struct JobRequest {
     #[schema(example = "system.echo")]
     pub(crate) kind: String,
     /// The payload's version; the newest when left out.
+    #[schema(minimum = 1)]
     pub(crate) version: Option<i16>,
     /// What to do it with; must fit the kind's schema. At most 256 KiB of JSON text.
     #[schema(value_type = Object, example = json!({"message": "hello"}))]
@@ -66,7 +67,8 @@ impl Asker<'_> {
     pub(crate) fn prepare(&self, request: JobRequest) -> Result<NewJob, Problem> {
         let successors = count(&request.then);
         if successors > MAX_SUCCESSORS {
-            let message = format!("holds {successors} jobs over all levels; at most {MAX_SUCCESSORS} are allowed");
+            let message =
+                format!("holds {successors} jobs over all levels; at most {MAX_SUCCESSORS} are allowed");
             return Err(Problem::field("/then", message));
         }
         self.one(request)
@@ -88,7 +90,10 @@ impl Asker<'_> {
         }
         if let Some(attempts) = request.max_attempts {
             if !(1..=MAX_ATTEMPTS).contains(&attempts) {
-                return Err(Problem::field("/max_attempts", format!("must lie between 1 and {MAX_ATTEMPTS}")));
+                return Err(Problem::field(
+                    "/max_attempts",
+                    format!("must lie between 1 and {MAX_ATTEMPTS}"),
+                ));
             }
             job.max_attempts = attempts;
         }

@@ -35,7 +35,11 @@ pub(crate) fn timeline(detail: &Detail) -> Result<Vec<Moment>, Problem> {
     let job = &detail.job;
     let mut moments = vec![Moment {
         actor_id: job.actor_id,
-        ..Moment::plain(job.created_at, "created", (job.run_at > job.created_at).then(|| json!({ "run_at": job.run_at })))
+        ..Moment::plain(
+            job.created_at,
+            "created",
+            (job.run_at > job.created_at).then(|| json!({ "run_at": job.run_at })),
+        )
     }];
     // Earlier takings of the job are in its attempts; its columns know the last one only.
     for attempt in &detail.attempts {
@@ -60,11 +64,13 @@ pub(crate) fn timeline(detail: &Detail) -> Result<Vec<Moment>, Problem> {
     if let Some(at) = job.started_at
         && !told
     {
-        let detail = json!({ "attempt": job.attempt, "claim": detail.claim_no, "worker_id": detail.worker_id });
+        let detail =
+            json!({ "attempt": job.attempt, "claim": detail.claim_no, "worker_id": detail.worker_id });
         moments.push(Moment::plain(at, "started", Some(detail)));
     }
     for event in &detail.events {
-        let told = event.detail.as_deref().map(serde_json::from_str).transpose().map_err(Problem::internal)?;
+        let told =
+            event.detail.as_deref().map(serde_json::from_str).transpose().map_err(Problem::internal)?;
         moments.push(Moment {
             at: event.at,
             what: event.what.clone(),

@@ -103,7 +103,11 @@ impl From<JobRow> for JobItem {
             finished_at: row.finished_at,
             deadline_at: row.deadline_at,
             progress: row.progress_done.map(|done| Progress { done, total: row.progress_total }),
-            waits_for: row.wait_what.zip(row.wait_key).map(|(what, key)| WaitsFor { what, key, until: row.wait_until }),
+            waits_for: row.wait_what.zip(row.wait_key).map(|(what, key)| WaitsFor {
+                what,
+                key,
+                until: row.wait_until,
+            }),
             cancel_asked: row.cancel_asked,
             error_code: row.error_code,
             error_message: row.error_message,

@@ -39,10 +39,14 @@ fn queued(detail: &Detail) -> WaitingOn {
     let (lane, modes) = (&detail.job.lane, &detail.lane_modes);
     let held = |explanation| WaitingOn { what: "lane".into(), key: lane.clone(), until: None, explanation };
     if modes.platform == "paused" {
-        return held(format!("the lane {lane} is paused for everybody; it runs when the platform's operators resume it"));
+        return held(format!(
+            "the lane {lane} is paused for everybody; it runs when the platform's operators resume it"
+        ));
     }
     if modes.org == "paused" {
-        return held(format!("your organisation paused its share of the lane {lane}; resume it with POST /v1/lanes/{lane}/resume"));
+        return held(format!(
+            "your organisation paused its share of the lane {lane}; resume it with POST /v1/lanes/{lane}/resume"
+        ));
     }
     let explanation = if modes.workers == 0 {
         format!("it is ready, but no live worker serves the lane {lane}; start one")
@@ -61,11 +65,22 @@ fn parked(what: &str, key: &str, until: Option<DateTime<Utc>>, detail: &Detail) 
     match what {
         "time" => format!("it was scheduled for later and waits {when}"),
         "retry" => {
-            let last = detail.attempts.last().and_then(|attempt| attempt.error_code.as_deref()).unwrap_or("an error");
-            format!("attempt {} of {} ended with {last}; it waits {when} and then tries again", job.attempt, job.max_attempts)
+            let last = detail
+                .attempts
+                .last()
+                .and_then(|attempt| attempt.error_code.as_deref())
+                .unwrap_or("an error");
+            format!(
+                "attempt {} of {} ended with {last}; it waits {when} and then tries again",
+                job.attempt, job.max_attempts
+            )
         }
-        "limit" => format!("the rate limit {key} has no room; its turn comes {when} at the latest rate, in the order of arrival"),
-        "lane" => format!("the lane {key} is draining and lets no new job in; it waits {when}, or until the lane is resumed"),
+        "limit" => format!(
+            "the rate limit {key} has no room; its turn comes {when} at the latest rate, in the order of arrival"
+        ),
+        "lane" => format!(
+            "the lane {key} is draining and lets no new job in; it waits {when}, or until the lane is resumed"
+        ),
         other => format!("its handler waits for {other} {key}, {when}"),
     }
 }

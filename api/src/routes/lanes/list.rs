@@ -84,7 +84,10 @@ pub(super) async fn one(conn: &mut PgConnection, org: OrgId, lane: &str) -> Resu
     security(("token" = ["jobs:read"])),
     responses((status = 200, description = "The lanes.", body = LaneList), Reads),
 )]
-pub(crate) async fn list(State(api): State<Api>, caller: Caller<JobsRead>) -> Result<Json<LaneList>, Problem> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    caller: Caller<JobsRead>,
+) -> Result<Json<LaneList>, Problem> {
     let mut tx = Tx::for_reader(api.store(), &caller.actor).await?;
     let lanes = ops::lanes::list(tx.conn(), Some(caller.actor.org_id)).await?;
     Ok(Json(LaneList { lanes: lanes.into_iter().map(LaneItem::from).collect() }))

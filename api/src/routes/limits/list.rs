@@ -70,7 +70,10 @@ impl From<LimitView> for LimitItem {
     security(("token" = ["jobs:read"])),
     responses((status = 200, description = "The rates.", body = LimitList), Reads),
 )]
-pub(crate) async fn list(State(api): State<Api>, caller: Caller<JobsRead>) -> Result<Json<LimitList>, Problem> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    caller: Caller<JobsRead>,
+) -> Result<Json<LimitList>, Problem> {
     let mut tx = Tx::for_reader(api.store(), &caller.actor).await?;
     let limits = ops::limits::list(tx.conn(), caller.actor.org_id).await?;
     Ok(Json(LimitList { limits: limits.into_iter().map(LimitItem::from).collect() }))

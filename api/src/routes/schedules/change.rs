@@ -31,6 +31,7 @@ pub(crate) struct ScheduleChange {
     /// Another kind; needs a payload.
     kind: Option<String>,
     /// Version of the payload; the newest when left out.
+    #[schema(minimum = 1)]
     version: Option<i16>,
     /// Another payload.
     #[schema(value_type = Option<Object>)]
@@ -54,7 +55,9 @@ pub(crate) struct ScheduleChange {
 }
 
 /// Null is a wish here: it differs from leaving the field out.
-fn written<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+fn written<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

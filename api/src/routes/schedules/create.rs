@@ -37,6 +37,7 @@ pub(crate) struct ScheduleRequest {
     #[schema(example = "system.echo")]
     kind: String,
     /// Version of the payload; the newest when left out.
+    #[schema(minimum = 1)]
     version: Option<i16>,
     /// Payload of its jobs.
     #[schema(value_type = Object, example = json!({"message": "good night"}))]

@@ -49,16 +49,23 @@ pub(crate) async fn run_now(
         run: header_key(&headers)?.map(|key| run_of(&key)),
     };
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
-    let run =
-        schedules::run_now(api.queue(), api.registry(), tx.conn(), caller.actor.org_id, ScheduleId(id), asked)
-            .await
-            .map_err(|error| match error {
-                // The caller sent no payload: what does not fit is the schedule's own.
-                ScheduleError::Payload(error) => {
-                    Problem::new(Code::Conflict, format!("the schedule's stored work can't run: {error}; change the schedule"))
-                }
-                other => other.into(),
-            })?;
+    let run = schedules::run_now(
+        api.queue(),
+        api.registry(),
+        tx.conn(),
+        caller.actor.org_id,
+        ScheduleId(id),
+        asked,
+    )
+    .await
+    .map_err(|error| match error {
+        // The caller sent no payload: what does not fit is the schedule's own.
+        ScheduleError::Payload(error) => Problem::new(
+            Code::Conflict,
+            format!("the schedule's stored work can't run: {error}; change the schedule"),
+        ),
+        other => other.into(),
+    })?;
     tx.commit().await?;
     api.queue().announce(&run.announce);
     let accepted = Accepted::from(run.enqueued);

@@ -52,15 +52,9 @@ pub(super) async fn children(
         ));
         sql.push_bind(parent).push(" AND s.job_id < ");
         sql.push_bind(first_id_at(ended_at + chrono::TimeDelta::seconds(5)));
-        sql.push(" ORDER BY s.job_id DESC LIMIT ")
-            .push_bind(BUDGET)
-            .push(") j WHERE j.parent_job_id = ");
-        sql.push_bind(parent)
-            .push(" LIMIT ")
-            .push_bind(MOST)
-            .push(")");
+        sql.push(" ORDER BY s.job_id DESC LIMIT ").push_bind(BUDGET).push(") j WHERE j.parent_job_id = ");
+        sql.push_bind(parent).push(" LIMIT ").push_bind(MOST).push(")");
     }
-    sql.push(") c GROUP BY job_id, kind, state ORDER BY job_id LIMIT ")
-        .push_bind(MOST);
+    sql.push(") c GROUP BY job_id, kind, state ORDER BY job_id LIMIT ").push_bind(MOST);
     Ok(sql.build_query_as().fetch_all(tx.conn()).await?)
 }

@@ -27,16 +27,9 @@ pub struct DeadFilter {
 ///
 /// # Errors
 /// [`StoreError::BadCursor`] for a cursor of another list, [`StoreError::Invalid`] for a limit out of range.
-pub async fn dead(
-    tx: &mut Tx,
-    filter: &DeadFilter,
-    ask: &PageAsk,
-) -> Result<Page<JobRow>, StoreError> {
+pub async fn dead(tx: &mut Tx, filter: &DeadFilter, ask: &PageAsk) -> Result<Page<JobRow>, StoreError> {
     if !(1..=MAX_PAGE).contains(&ask.limit) {
-        return Err(StoreError::Invalid {
-            field: "limit",
-            problem: "must lie between 1 and 200",
-        });
+        return Err(StoreError::Invalid { field: "limit", problem: "must lie between 1 and 200" });
     }
     let fingerprint = format!("dead {} {filter:?}", tx.org_id()).into_bytes();
     let before = match &ask.cursor {
@@ -57,33 +50,24 @@ pub async fn dead(
     if let Some(until) = filter.until {
         sql.push(" AND finished_at < ").push_bind(until);
     }
-    for (column, value) in [
-        ("kind", &filter.kind),
-        ("error_code", &filter.error_code),
-        ("lane", &filter.lane),
-    ] {
+    for (column, value) in
+        [("kind", &filter.kind), ("error_code", &filter.error_code), ("lane", &filter.lane)]
+    {
         if let Some(value) = value {
-            sql.push(format_args!(" AND {column} = "))
-                .push_bind(value.clone());
+            sql.push(format_args!(" AND {column} = ")).push_bind(value.clone());
         }
     }
-    sql.push(
-        "), page AS (SELECT job_id FROM d ORDER BY job_id DESC LIMIT ",
-    )
-    .push_bind(i64::from(ask.limit))
-    .push(format_args!(
-        ") SELECT {}, NULL::text AS wait_what, NULL::text AS wait_key, NULL::timestamptz AS wait_until
+    sql.push("), page AS (SELECT job_id FROM d ORDER BY job_id DESC LIMIT ")
+        .push_bind(i64::from(ask.limit))
+        .push(format_args!(
+            ") SELECT {}, NULL::text AS wait_what, NULL::text AS wait_key, NULL::timestamptz AS wait_until
          FROM page JOIN job_history j USING (job_id) ORDER BY job_id DESC",
-        Table::History.columns(),
-    ));
+            Table::History.columns(),
+        ));
     let rows: Vec<JobRow> = sql.build_query_as().fetch_all(tx.conn()).await?;
     let next = (rows.len() == usize::from(ask.limit))
         .then(|| rows.last())
         .flatten()
         .map(|row| Cursor { before: row.job_id }.encode(&fingerprint));
-    Ok(Page {
-        rows,
-        next,
-        searched_back_to: None,
-    })
+    Ok(Page { rows, next, searched_back_to: None })
 }

@@ -166,11 +166,7 @@ pub async fn detail(tx: &mut Tx, job: JobId) -> Result<Detail, StoreError> {
     .bind(&head.job.lane)
     .fetch_one(tx.conn())
     .await?;
-    let announced = head
-        .successors
-        .as_deref()
-        .map(announced)
-        .unwrap_or_default();
+    let announced = head.successors.as_deref().map(announced).unwrap_or_default();
     let children = children(tx, job.0, &announced, head.job.finished_at).await?;
     Ok(Detail {
         job: head.job,
@@ -204,10 +200,7 @@ async fn head(tx: &mut Tx, job: JobId) -> Result<Option<Head>, StoreError> {
         Table::History.columns(),
     );
     // Built of constants only; the id is a parameter.
-    Ok(sqlx::query_as(sqlx::AssertSqlSafe(text))
-        .bind(job.0)
-        .fetch_optional(tx.conn())
-        .await?)
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(job.0).fetch_optional(tx.conn()).await?)
 }
 
 /// The ids of the jobs announced as successors; what can't be read announces nothing.

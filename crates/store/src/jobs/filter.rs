@@ -43,8 +43,7 @@ impl Filter {
     /// The tables that can hold a match.
     pub(super) fn tables(&self) -> Vec<Table> {
         let any = self.states.is_empty();
-        let live =
-            (any || self.states.iter().any(|state| !state.is_final())) && self.error_code.is_none();
+        let live = (any || self.states.iter().any(|state| !state.is_final())) && self.error_code.is_none();
         let history = any || self.states.iter().any(|state| state.is_final());
         Table::BOTH
             .into_iter()
@@ -68,35 +67,20 @@ impl Filter {
     /// The lowest and the highest id (exclusive) that can match, from what is known of times.
     pub(super) fn id_range(&self) -> (Option<Uuid>, Option<Uuid>) {
         let batch = self.batch.map(|batch| crate::cursor::time_of(batch.0));
-        let low = self
-            .created_from
-            .into_iter()
-            .chain(batch.map(|at| at - BATCH_SPREAD))
-            .max();
-        let high = self
-            .created_to
-            .into_iter()
-            .chain(batch.map(|at| at + BATCH_SPREAD))
-            .min();
+        let low = self.created_from.into_iter().chain(batch.map(|at| at - BATCH_SPREAD)).max();
+        let high = self.created_to.into_iter().chain(batch.map(|at| at + BATCH_SPREAD)).min();
         (low.map(first_id_at), high.map(first_id_at))
     }
 
     /// Appends the conditions on a table called `j`; ids are the caller's business.
     pub(super) fn push(&self, table: Table, sql: &mut QueryBuilder<Postgres>) {
         if !self.states.is_empty() {
-            let states: Vec<String> = self
-                .states
-                .iter()
-                .map(|state| state.as_str().to_owned())
-                .collect();
-            sql.push(" AND j.state = ANY(")
-                .push_bind(states)
-                .push("::text[]::job_state[])");
+            let states: Vec<String> = self.states.iter().map(|state| state.as_str().to_owned()).collect();
+            sql.push(" AND j.state = ANY(").push_bind(states).push("::text[]::job_state[])");
         }
         let mut equal = |column: &str, value: &Option<String>| {
             if let Some(value) = value {
-                sql.push(format_args!(" AND j.{column} = "))
-                    .push_bind(value.clone());
+                sql.push(format_args!(" AND j.{column} = ")).push_bind(value.clone());
             }
         };
         equal("kind", &self.kind);
@@ -119,13 +103,7 @@ mod tests {
 
     #[test]
     fn states_choose_the_tables() {
-        let of = |states: &[JobState]| {
-            Filter {
-                states: states.to_vec(),
-                ..Filter::default()
-            }
-            .tables()
-        };
+        let of = |states: &[JobState]| Filter { states: states.to_vec(), ..Filter::default() }.tables();
         assert_eq!(of(&[]), Table::BOTH);
         assert_eq!(of(&[JobState::Queued, JobState::Running]), [Table::Live]);
         assert_eq!(of(&[JobState::Dead]), [Table::History]);

@@ -35,12 +35,22 @@ pub struct Page<T> {
     pub searched_back_to: Option<DateTime<Utc>>,
 }
 
+impl<T> Page<T> {
+    /// Nothing, and nothing after it.
+    pub(super) fn empty() -> Self {
+        Self { rows: Vec::new(), next: None, searched_back_to: None }
+    }
+}
+
 /// A page of the organisation's jobs.
 ///
 /// # Errors
 /// [`StoreError::BadCursor`] for a cursor of another list, [`StoreError::Invalid`] for a limit out of range.
 pub async fn list(tx: &mut Tx, filter: &Filter, ask: &PageAsk) -> Result<Page<JobRow>, StoreError> {
     let span = Span::open(tx, filter, None, ask, BUDGET).await?;
+    if filter.tables().is_empty() {
+        return Ok(Page::empty());
+    }
     let keyed = match &filter.idempotency_key {
         Some(key) => Some(ids_of_key(tx, key).await?),
         None => None,
@@ -50,21 +60,13 @@ pub async fn list(tx: &mut Tx, filter: &Filter, ask: &PageAsk) -> Result<Page<Jo
         if position > 0 {
             sql.push(" UNION ALL ");
         }
-        sql.push(format_args!(
-            "(SELECT {} FROM {} j",
-            table.columns(),
-            table.name()
-        ));
+        sql.push(format_args!("(SELECT {} FROM {} j", table.columns(), table.name()));
         span.push(&mut sql);
         filter.push(table, &mut sql);
         if let Some(ids) = &keyed {
-            sql.push(" AND j.job_id = ANY(")
-                .push_bind(ids.clone())
-                .push(")");
+            sql.push(" AND j.job_id = ANY(").push_bind(ids.clone()).push(")");
         }
-        sql.push(" ORDER BY j.job_id DESC LIMIT ")
-            .push_bind(i64::from(ask.limit))
-            .push(")");
+        sql.push(" ORDER BY j.job_id DESC LIMIT ").push_bind(i64::from(ask.limit)).push(")");
     }
     sql.push(") p LEFT JOIN job_wait w ON w.job_id = p.job_id ORDER BY p.job_id DESC LIMIT ")
         .push_bind(i64::from(ask.limit));
@@ -91,10 +93,7 @@ impl Span {
         budget: i64,
     ) -> Result<Self, StoreError> {
         if !(1..=MAX_PAGE).contains(&ask.limit) {
-            return Err(StoreError::Invalid {
-                field: "limit",
-                problem: "must lie between 1 and 200",
-            });
+            return Err(StoreError::Invalid { field: "limit", problem: "must lie between 1 and 200" });
         }
         let fingerprint = filter.fingerprint(tx.org_id().0, q);
         let cursor = match &ask.cursor {
@@ -102,12 +101,8 @@ impl Span {
             None => None,
         };
         let (low, high) = filter.id_range();
-        let mut span = Self {
-            fingerprint,
-            below: cursor.into_iter().chain(high).min(),
-            from: low,
-            cut: false,
-        };
+        let mut span =
+            Self { fingerprint, below: cursor.into_iter().chain(high).min(), from: low, cut: false };
         if q.is_some() || (filter.is_selective() && filter.idempotency_key.is_none()) {
             for table in filter.tables() {
                 if let Some(floor) = span.floor(tx, table, budget).await? {
@@ -120,17 +115,10 @@ impl Span {
     }
 
     /// The id at which the budget ends in one table, if the table reaches that far.
-    async fn floor(
-        &self,
-        tx: &mut Tx,
-        table: Table,
-        budget: i64,
-    ) -> Result<Option<Uuid>, StoreError> {
+    async fn floor(&self, tx: &mut Tx, table: Table, budget: i64) -> Result<Option<Uuid>, StoreError> {
         let mut sql = QueryBuilder::new(format!("SELECT j.job_id FROM {} j", table.name()));
         self.push(&mut sql);
-        sql.push(" ORDER BY j.job_id DESC OFFSET ")
-            .push_bind(budget - 1)
-            .push(" LIMIT 1");
+        sql.push(" ORDER BY j.job_id DESC OFFSET ").push_bind(budget - 1).push(" LIMIT 1");
         Ok(sql.build_query_scalar().fetch_optional(tx.conn()).await?)
     }
 
@@ -146,13 +134,7 @@ impl Span {
     }
 
     /// Puts a page together: `taken` rows came from the tables, the last of them with id `last`.
-    pub(super) fn page<T>(
-        self,
-        taken: usize,
-        last: Option<Uuid>,
-        rows: Vec<T>,
-        ask: &PageAsk,
-    ) -> Page<T> {
+    pub(super) fn page<T>(self, taken: usize, last: Option<Uuid>, rows: Vec<T>, ask: &PageAsk) -> Page<T> {
         let full = taken >= usize::from(ask.limit);
         let (before, searched_back_to) = match (full, self.cut) {
             (true, _) => (last, None),

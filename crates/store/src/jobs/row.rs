@@ -124,5 +124,4 @@ impl Table {
 }
 
 /// The wait's columns of [`JobRow`] from `job_wait` called `w`.
-pub(super) const WAIT_COLUMNS: &str =
-    "w.what AS wait_what, w.key AS wait_key, w.due_at AS wait_until";
+pub(super) const WAIT_COLUMNS: &str = "w.what AS wait_what, w.key AS wait_key, w.due_at AS wait_until";

@@ -40,10 +40,11 @@ pub async fn search(
     shows: &(dyn Fn(&Candidate) -> bool + Sync),
 ) -> Result<Page<JobRow>, StoreError> {
     if q.is_empty() || q.chars().count() > MAX_QUERY_CHARS || q.contains('\0') {
-        return Err(StoreError::Invalid {
-            field: "q",
-            problem: "must have 1 to 200 characters",
-        });
+        return Err(StoreError::Invalid { field: "q", problem: "must have 1 to 200 characters" });
+    }
+    // An error code is looked for among open jobs: no table can hold that.
+    if filter.tables().is_empty() {
+        return Ok(Page::empty());
     }
     if ask.cursor.is_none() {
         let exact = match q.parse::<Uuid>() {
@@ -52,20 +53,11 @@ pub async fn search(
         };
         let found = by_ids(tx, filter, &exact).await?;
         if !found.is_empty() {
-            return Ok(Page {
-                rows: found,
-                next: None,
-                searched_back_to: None,
-            });
+            return Ok(Page { rows: found, next: None, searched_back_to: None });
         }
     }
     let span = Span::open(tx, filter, Some(q), ask, BUDGET).await?;
-    let pattern = format!(
-        "%{}%",
-        q.replace('\\', "\\\\")
-            .replace('%', "\\%")
-            .replace('_', "\\_")
-    );
+    let pattern = format!("%{}%", q.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
     let mut sql = QueryBuilder::new(format!("SELECT p.*, {WAIT_COLUMNS} FROM ("));
     for (position, table) in filter.tables().into_iter().enumerate() {
         if position > 0 {
@@ -79,32 +71,19 @@ pub async fn search(
         span.push(&mut sql);
         filter.push(table, &mut sql);
         sql.push(" AND (j.kind ILIKE ").push_bind(pattern.clone());
-        sql.push(" OR j.idempotency_key ILIKE ")
-            .push_bind(pattern.clone());
+        sql.push(" OR j.idempotency_key ILIKE ").push_bind(pattern.clone());
         if table == Table::History {
-            sql.push(" OR j.error_code ILIKE ")
-                .push_bind(pattern.clone());
-            sql.push(" OR j.error_message ILIKE ")
-                .push_bind(pattern.clone());
+            sql.push(" OR j.error_code ILIKE ").push_bind(pattern.clone());
+            sql.push(" OR j.error_message ILIKE ").push_bind(pattern.clone());
         }
-        sql.push(" OR j.payload::text ILIKE ")
-            .push_bind(pattern.clone());
-        sql.push(") ORDER BY j.job_id DESC LIMIT ")
-            .push_bind(i64::from(ask.limit))
-            .push(")");
+        sql.push(" OR j.payload::text ILIKE ").push_bind(pattern.clone());
+        sql.push(") ORDER BY j.job_id DESC LIMIT ").push_bind(i64::from(ask.limit)).push(")");
     }
     sql.push(") p LEFT JOIN job_wait w ON w.job_id = p.job_id ORDER BY p.job_id DESC LIMIT ")
         .push_bind(i64::from(ask.limit));
     let candidates: Vec<Candidate> = sql.build_query_as().fetch_all(tx.conn()).await?;
-    let (taken, last) = (
-        candidates.len(),
-        candidates.last().map(|candidate| candidate.job.job_id),
-    );
-    let rows = candidates
-        .into_iter()
-        .filter(shows)
-        .map(|candidate| candidate.job)
-        .collect();
+    let (taken, last) = (candidates.len(), candidates.last().map(|candidate| candidate.job.job_id));
+    let rows = candidates.into_iter().filter(shows).map(|candidate| candidate.job).collect();
     Ok(span.page(taken, last, rows, ask))
 }
 
@@ -122,9 +101,7 @@ async fn by_ids(tx: &mut Tx, filter: &Filter, ids: &[Uuid]) -> Result<Vec<JobRow
             table.columns(),
             table.name()
         ));
-        sql.push(" AND j.job_id = ANY(")
-            .push_bind(ids.to_vec())
-            .push(")");
+        sql.push(" AND j.job_id = ANY(").push_bind(ids.to_vec()).push(")");
         filter.push(table, &mut sql);
         sql.push(")");
     }

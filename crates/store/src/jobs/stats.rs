@@ -91,10 +91,5 @@ pub async fn stats(tx: &mut Tx, since: DateTime<Utc>) -> Result<Stats, StoreErro
     .fetch_all(tx.conn())
     .await?;
     let counted: i64 = finished.iter().map(|row| row.count).sum();
-    Ok(Stats {
-        live,
-        finished,
-        since,
-        partial: counted >= FINISHED_BUDGET,
-    })
+    Ok(Stats { live, finished, since, partial: counted >= FINISHED_BUDGET })
 }

@@ -17,10 +17,7 @@ impl Database {
         let server = server().await;
         let name = format!("store_{}", uuid::Uuid::now_v7().simple());
         let mut root = PgConnection::connect(&server("postgres")).await.unwrap();
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .execute(&mut root)
-            .await
-            .unwrap();
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut root).await.unwrap();
         let url = SecretString::from(server(&name));
         let admin = PgConnection::connect(url.expose_secret()).await.unwrap();
         let store = Store::connect(url.clone(), Some("countersign_app")).unwrap();
@@ -36,11 +33,7 @@ impl Database {
     /// A new organisation, seen as its system actor.
     pub(crate) async fn org(&self, slug: &str) -> Actor {
         let org = orgs::create(&self.store, slug, slug).await.unwrap();
-        Actor {
-            org_id: org.org_id,
-            actor_id: org.system_actor_id,
-            scopes: Scopes::ALL,
-        }
+        Actor { org_id: org.org_id, actor_id: org.system_actor_id, scopes: Scopes::ALL }
     }
 }
 
@@ -66,15 +59,10 @@ async fn private_server() -> Urls {
     // The server must outlive the runtime of the test that happened to start it.
     let (send, receive) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            let servers = embedded::Servers::start(embedded::Options::temporary().unwrap())
-                .await
-                .unwrap();
+            let servers = embedded::Servers::start(embedded::Options::temporary().unwrap()).await.unwrap();
             let template = servers.database_url("postgres", "DATABASE");
             let _ = send.send(template);
             std::future::pending::<()>().await;

@@ -8,20 +8,11 @@ use crate::database::Database;
 async fn an_empty_database_lacks_everything_and_a_migrated_one_nothing() {
     let database = Database::empty().await;
     let missing = migrate::pending(&database.store).await.unwrap();
-    assert!(
-        missing
-            .iter()
-            .any(|migration| migration.description == "tenants"),
-        "{missing:?}"
-    );
+    assert!(missing.iter().any(|migration| migration.description == "tenants"), "{missing:?}");
 
     assert_eq!(migrate::run(&database.url).await.unwrap(), missing.len());
     assert_eq!(migrate::pending(&database.store).await.unwrap(), []);
-    assert_eq!(
-        migrate::run(&database.url).await.unwrap(),
-        0,
-        "a second run changes nothing"
-    );
+    assert_eq!(migrate::run(&database.url).await.unwrap(), 0, "a second run changes nothing");
 }
 
 #[tokio::test]
@@ -31,12 +22,6 @@ async fn a_server_that_is_away_is_said_to_be_away() {
         ..store::StoreConfig::new("postgres://nobody@127.0.0.1:1/none".into(), None)
     };
     let store = store::Store::connect_with(&config).unwrap();
-    assert!(matches!(
-        store.ping().await,
-        Err(store::StoreError::Away(_))
-    ));
-    assert!(matches!(
-        migrate::pending(&store).await,
-        Err(store::StoreError::Away(_))
-    ));
+    assert!(matches!(store.ping().await, Err(store::StoreError::Away(_))));
+    assert!(matches!(migrate::pending(&store).await, Err(store::StoreError::Away(_))));
 }

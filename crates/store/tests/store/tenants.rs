@@ -12,10 +12,7 @@ async fn an_organisation_is_made_once_and_found_by_its_slug() {
     let made = orgs::ensure(&database.store, "acme", "Acme").await.unwrap();
     let again = orgs::ensure(&database.store, "acme", "Acme").await.unwrap();
     assert_eq!(made, again);
-    assert_eq!(
-        orgs::find(&database.store, "acme").await.unwrap(),
-        Some(made.org_id)
-    );
+    assert_eq!(orgs::find(&database.store, "acme").await.unwrap(), Some(made.org_id));
     assert_eq!(orgs::find(&database.store, "nobody").await.unwrap(), None);
 
     let taken = orgs::create(&database.store, "acme", "Other").await;
@@ -49,65 +46,36 @@ async fn a_token_lives_is_seen_and_ends() {
     let actor = database.org("acme").await;
     let mut tx = Tx::for_actor(&database.store, &actor).await.unwrap();
     let scopes = Scopes::of(&[Scope::JobsRead, Scope::JobsWrite]);
-    let token = tokens::create(&mut tx, "ci", scopes, Some(Utc::now() + Duration::days(1)))
-        .await
-        .unwrap();
+    let token = tokens::create(&mut tx, "ci", scopes, Some(Utc::now() + Duration::days(1))).await.unwrap();
     tx.commit().await.unwrap();
 
     let secret = token.secret.expose_secret();
-    assert!(
-        !format!("{token:?}").contains(secret),
-        "a secret must not be printable"
-    );
+    assert!(!format!("{token:?}").contains(secret), "a secret must not be printable");
     let hash = tokens::hash(secret).unwrap();
-    let shown = tokens::look_up(&database.store, &hash)
-        .await
-        .unwrap()
-        .unwrap();
+    let shown = tokens::look_up(&database.store, &hash).await.unwrap().unwrap();
     assert_eq!(
         (shown.token_id, shown.actor.org_id, shown.actor.scopes),
         (token.token_id, actor.org_id, scopes)
     );
-    assert_eq!(
-        (shown.actor.actor_id, shown.revoked_at),
-        (token.actor_id, None)
-    );
-    assert!(
-        tokens::look_up(&database.store, &[7; 32])
-            .await
-            .unwrap()
-            .is_none()
-    );
-    let stored: Vec<u8> = sqlx::query_scalar("SELECT token_hash FROM api_token")
-        .fetch_one(&mut database.admin)
-        .await
-        .unwrap();
+    assert_eq!((shown.actor.actor_id, shown.revoked_at), (token.actor_id, None));
+    assert!(tokens::look_up(&database.store, &[7; 32]).await.unwrap().is_none());
+    let stored: Vec<u8> =
+        sqlx::query_scalar("SELECT token_hash FROM api_token").fetch_one(&mut database.admin).await.unwrap();
     assert_eq!(stored, hash, "only the hash is kept");
 
-    tokens::touch(&database.store, actor.org_id, token.token_id)
-        .await
-        .unwrap();
+    tokens::touch(&database.store, actor.org_id, token.token_id).await.unwrap();
     let mut tx = Tx::for_actor(&database.store, &actor).await.unwrap();
     let first = tokens::list(&mut tx).await.unwrap();
     drop(tx);
-    tokens::touch(&database.store, actor.org_id, token.token_id)
-        .await
-        .unwrap();
+    tokens::touch(&database.store, actor.org_id, token.token_id).await.unwrap();
     let mut tx = Tx::for_actor(&database.store, &actor).await.unwrap();
     assert_eq!(first[0].name, "ci");
     assert!(first[0].last_used_at.is_some());
-    assert_eq!(
-        tokens::list(&mut tx).await.unwrap()[0].last_used_at,
-        first[0].last_used_at,
-        "once a minute"
-    );
+    assert_eq!(tokens::list(&mut tx).await.unwrap()[0].last_used_at, first[0].last_used_at, "once a minute");
 
     tokens::revoke(&mut tx, token.token_id).await.unwrap();
     tx.commit().await.unwrap();
-    let shown = tokens::look_up(&database.store, &hash)
-        .await
-        .unwrap()
-        .unwrap();
+    let shown = tokens::look_up(&database.store, &hash).await.unwrap().unwrap();
     assert!(shown.revoked_at.is_some());
 }
 
@@ -116,12 +84,7 @@ async fn bad_tokens_are_refused_with_a_reason() {
     let database = Database::migrated().await;
     let actor = database.org("acme").await;
     for (name, scopes, expires, wrong) in [
-        (
-            "x",
-            Scopes::ALL,
-            Some(Utc::now() - Duration::seconds(1)),
-            "expires_at",
-        ),
+        ("x", Scopes::ALL, Some(Utc::now() - Duration::seconds(1)), "expires_at"),
         ("", Scopes::ALL, None, "name"),
         ("x", Scopes::default(), None, "scopes"),
     ] {
@@ -138,33 +101,21 @@ async fn another_organisations_things_are_not_there() {
     let mut database = Database::migrated().await;
     let (one, two) = (database.org("one").await, database.org("two").await);
     let mut tx = Tx::for_actor(&database.store, &one).await.unwrap();
-    let token = tokens::create(&mut tx, "mine", Scopes::ALL, None)
-        .await
-        .unwrap();
+    let token = tokens::create(&mut tx, "mine", Scopes::ALL, None).await.unwrap();
     tx.commit().await.unwrap();
 
     let mut tx = Tx::for_actor(&database.store, &two).await.unwrap();
     assert!(tokens::list(&mut tx).await.unwrap().is_empty());
-    assert!(matches!(
-        tokens::revoke(&mut tx, token.token_id).await,
-        Err(StoreError::NotFound("token"))
-    ));
-    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM org")
-        .fetch_one(tx.conn())
-        .await
-        .unwrap();
+    assert!(matches!(tokens::revoke(&mut tx, token.token_id).await, Err(StoreError::NotFound("token"))));
+    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM org").fetch_one(tx.conn()).await.unwrap();
     assert_eq!(seen, 1);
-    let forged = sqlx::query(
-        "INSERT INTO workspace (workspace_id, org_id, slug, name) VALUES ($1, $2, 'x', 'x')",
-    )
-    .bind(uuid::Uuid::now_v7())
-    .bind(one.org_id.0)
-    .execute(tx.conn())
-    .await;
-    assert!(
-        forged.is_err(),
-        "a row of another organisation must be refused"
-    );
+    let forged =
+        sqlx::query("INSERT INTO workspace (workspace_id, org_id, slug, name) VALUES ($1, $2, 'x', 'x')")
+            .bind(uuid::Uuid::now_v7())
+            .bind(one.org_id.0)
+            .execute(tx.conn())
+            .await;
+    assert!(forged.is_err(), "a row of another organisation must be refused");
     drop(tx);
 
     // Every table with an organisation in it shows nothing to nobody.
@@ -194,9 +145,5 @@ async fn a_reader_cannot_write() {
     let database = Database::migrated().await;
     let actor = database.org("acme").await;
     let mut tx = Tx::for_reader(&database.store, &actor).await.unwrap();
-    assert!(
-        tokens::create(&mut tx, "x", Scopes::ALL, None)
-            .await
-            .is_err()
-    );
+    assert!(tokens::create(&mut tx, "x", Scopes::ALL, None).await.is_err());
 }
