@@ -40,10 +40,10 @@ pub(crate) async fn lock_due(connection: &mut PgConnection, limit: i64) -> Resul
     .collect()
 }
 
-/// Seconds until the next waiting job is due (0 when one is), or none when none waits for a time.
+/// Seconds until the next waiting job is due (0 or less when one is), or none when none waits for a time.
 pub(crate) async fn next_due_in(connection: &mut PgConnection) -> Result<Option<f64>, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT greatest(extract(epoch FROM min(due_at) - now()), 0)::float8 FROM job_wait
+        "SELECT extract(epoch FROM min(due_at) - now())::float8 FROM job_wait
          WHERE due_at IS NOT NULL",
     )
     .fetch_one(connection)
