@@ -1,33 +1,31 @@
-//! A fresh, migrated database for each test, on one server for all of them.
+//! A database of one test's own, seen as the app and past row-level security.
 
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use secrecy::SecretString;
+use sqlx::PgConnection;
 use store::{Actor, Scopes, Store, orgs};
-use tokio::sync::OnceCell;
+use testkit::TestDb;
 
-/// A database of one test. `admin` bypasses row-level security; `store` is the app.
+/// `admin` bypasses row-level security; `store` is the app.
 pub(crate) struct Database {
     pub(crate) url: SecretString,
     pub(crate) store: Store,
     pub(crate) admin: PgConnection,
+    _kept: TestDb,
 }
 
 impl Database {
+    /// One without any table.
     pub(crate) async fn empty() -> Self {
-        let server = server().await;
-        let name = format!("store_{}", uuid::Uuid::now_v7().simple());
-        let mut root = PgConnection::connect(&server("postgres")).await.unwrap();
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut root).await.unwrap();
-        let url = SecretString::from(server(&name));
-        let admin = PgConnection::connect(url.expose_secret()).await.unwrap();
-        let store = Store::connect(url.clone(), Some("countersign_app")).unwrap();
-        Self { url, store, admin }
+        let mut database = Self::migrated().await;
+        for statement in ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"] {
+            sqlx::query(statement).execute(&mut database.admin).await.unwrap();
+        }
+        database
     }
 
     pub(crate) async fn migrated() -> Self {
-        let database = Self::empty().await;
-        store::migrate::run(&database.url).await.unwrap();
-        database
+        let kept = TestDb::new().await;
+        Self { url: kept.database_url(), store: kept.store(), admin: kept.connection().await, _kept: kept }
     }
 
     /// A new organisation, seen as its system actor.
@@ -35,39 +33,4 @@ impl Database {
         let org = orgs::create(&self.store, slug, slug).await.unwrap();
         Actor { org_id: org.org_id, actor_id: org.system_actor_id, scopes: Scopes::ALL }
     }
-}
-
-type Urls = Box<dyn Fn(&str) -> String + Send + Sync>;
-
-/// `DATABASE_URL` (of a superuser) when set, else a private server that dies with this process.
-async fn server() -> &'static Urls {
-    static SERVER: OnceCell<Urls> = OnceCell::const_new();
-    SERVER
-        .get_or_init(|| async {
-            if let Ok(url) = std::env::var("DATABASE_URL") {
-                let (base, query) = url.split_once('?').unwrap_or((&url, ""));
-                let base = base.rsplit_once('/').unwrap().0.to_owned();
-                let query = query.to_owned();
-                return Box::new(move |name: &str| format!("{base}/{name}?{query}")) as Urls;
-            }
-            private_server().await
-        })
-        .await
-}
-
-async fn private_server() -> Urls {
-    // The server must outlive the runtime of the test that happened to start it.
-    let (send, receive) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let servers = embedded::Servers::start(embedded::Options::temporary().unwrap()).await.unwrap();
-            let template = servers.database_url("postgres", "DATABASE");
-            let _ = send.send(template);
-            std::future::pending::<()>().await;
-        });
-    });
-    let template = receive.await.expect("the private PostgreSQL did not start");
-    Box::new(move |name: &str| template.replace("DATABASE", name))
 }
