@@ -51,6 +51,24 @@ pub struct Want {
     pub org_cap: i32,
 }
 
+/// One id that a worker took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The job.
+    pub job_id: JobId,
+    /// Whose it is, when it counts against a cap until it is released; none otherwise.
+    pub counted: Option<OrgId>,
+}
+
+impl Taken {
+    /// Reads an id, or an id and its organisation.
+    fn read(entry: &[u8]) -> Option<Self> {
+        let (job, org) = entry.split_at_checked(16)?;
+        let job_id = JobId(Uuid::from_slice(job).ok()?);
+        Some(Self { job_id, counted: Uuid::from_slice(org).ok().map(OrgId) })
+    }
+}
+
 /// A connection to the dispatcher. Cheap to clone; reconnects by itself.
 #[derive(Clone)]
 pub struct Dispatch {
@@ -124,7 +142,7 @@ impl Dispatch {
     ///
     /// # Errors
     /// What Redis said; ids that were on their way back are found by the sweep.
-    pub async fn take(&self, wants: &[Want], most: usize) -> Result<Vec<Vec<JobId>>, redis::RedisError> {
+    pub async fn take(&self, wants: &[Want], most: usize) -> Result<Vec<Vec<Taken>>, redis::RedisError> {
         let mut call = scripts::TAKE.key(self.keys.prefix());
         call.arg(most.min(SCRIPT_BATCH));
         for want in wants {
@@ -133,10 +151,8 @@ impl Dispatch {
         let taken: Vec<Vec<Vec<u8>>> = call.invoke_async(&mut self.redis()).await?;
         Ok(taken
             .into_iter()
-            .map(|lane| {
-                // An entry that is no id is somebody else's writing: dropped, never fatal.
-                lane.into_iter().filter_map(|id| Uuid::from_slice(&id).ok().map(JobId)).collect()
-            })
+            // An entry that is no id is somebody else's writing: dropped, never fatal.
+            .map(|lane| lane.iter().filter_map(|entry| Taken::read(entry)).collect())
             .collect())
     }
 
@@ -154,6 +170,26 @@ impl Dispatch {
                 call.arg(&**lane).arg(org.0.as_bytes().as_slice()).arg(job.0.as_bytes().as_slice());
             }
             call.invoke_async::<()>(&mut self.redis()).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts jobs of capped lanes as running. Only what was taken through [`Dispatch::take`] is counted by
+    /// itself: this is for a dispatcher that forgot.
+    ///
+    /// # Errors
+    /// What Redis said.
+    pub(crate) async fn count_running(
+        &self,
+        jobs: &[(std::sync::Arc<str>, OrgId, JobId)],
+    ) -> Result<(), redis::RedisError> {
+        let now = chrono::Utc::now().timestamp_millis();
+        for chunk in jobs.chunks(SCRIPT_BATCH) {
+            let mut pipe = redis::pipe();
+            for (lane, org, job) in chunk {
+                pipe.zadd(self.keys.running(lane, *org), job.0.as_bytes().as_slice(), now).ignore();
+            }
+            pipe.query_async::<()>(&mut self.redis()).await?;
         }
         Ok(())
     }

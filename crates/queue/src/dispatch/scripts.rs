@@ -35,7 +35,8 @@ end
     )
 }));
 
-/// ARGV: most in all, then groups of lane, slots, cap. Answers one list of ids a lane.
+/// ARGV: most in all, then groups of lane, slots, cap. Answers one list of ids a lane; an id that counts
+/// against a cap from now on is followed by its organisation.
 ///
 /// Organisations are visited longest unserved first; each gets an equal share of the slots, and what
 /// one leaves over goes round again. A lane with something left re-arms its wake-up, so that the next
@@ -75,8 +76,10 @@ for i = 2, #ARGV, 3 do
       else
         local popped = redis.call('ZPOPMIN', ready, n)
         for j = 1, #popped, 2 do
-          got[#got + 1] = popped[j]
-          if cap > 0 then
+          if cap <= 0 then
+            got[#got + 1] = popped[j]
+          else
+            got[#got + 1] = popped[j] .. org
             if not now then
               local t = redis.call('TIME')
               now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -126,7 +129,8 @@ end
 }));
 
 /// ARGV: n, n lanes; m, m times (lane, org) held; k, k times (lane, org, cap). Replaces both tables;
-/// organisations that are no longer held return to their rotation.
+/// organisations that are no longer held return to their rotation, and so do those that reached their
+/// cap, for it may be another one now.
 pub(crate) static RULES: Lua = Lua(LazyLock::new(|| {
     Script::new(
         r"
@@ -144,12 +148,14 @@ end
 for _, lane in ipairs(lanes) do
   redis.call('DEL', ns .. ':caps:' .. lane)
   local now_held = held[lane] or {}
-  for _, org in ipairs(redis.call('HKEYS', ns .. ':held:' .. lane)) do
-    if not now_held[org] then
-      redis.call('HDEL', ns .. ':held:' .. lane, org)
-      if redis.call('EXISTS', ns .. ':ready:' .. lane .. ':' .. org) == 1 then
-        redis.call('ZADD', ns .. ':orgs:' .. lane, 'NX', redis.call('GET', ns .. ':turn:' .. lane) or 0, org)
-        if redis.call('LLEN', ns .. ':wake:' .. lane) == 0 then redis.call('LPUSH', ns .. ':wake:' .. lane, '1') end
+  for _, what in ipairs({':held:', ':capped:'}) do
+    for _, org in ipairs(redis.call('HKEYS', ns .. what .. lane)) do
+      if not now_held[org] then
+        redis.call('HDEL', ns .. what .. lane, org)
+        if redis.call('EXISTS', ns .. ':ready:' .. lane .. ':' .. org) == 1 then
+          redis.call('ZADD', ns .. ':orgs:' .. lane, 'NX', redis.call('GET', ns .. ':turn:' .. lane) or 0, org)
+          if redis.call('LLEN', ns .. ':wake:' .. lane) == 0 then redis.call('LPUSH', ns .. ':wake:' .. lane, '1') end
+        end
       end
     end
   end

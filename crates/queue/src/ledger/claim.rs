@@ -31,6 +31,10 @@ pub struct Claimed {
     pub max_attempts: i16,
     /// Its limits were paid for when it was let out of the wait.
     pub permit: bool,
+    /// It was called off while a worker ran it that did not get to hear of it.
+    pub cancel_asked: bool,
+    /// It counts against its organisation's cap in the dispatcher until it is released.
+    pub(crate) counted: bool,
     /// Expires unrun after this.
     pub deadline_at: Option<DateTime<Utc>>,
     /// When it was enqueued.
@@ -54,18 +58,20 @@ pub struct Claimed {
 }
 
 macro_rules! claim_where {
-    ($condition:literal) => {
+    ($condition:literal, $attempt:literal) => {
         concat!(
             "WITH claimed AS (
                  UPDATE job SET state = 'running', worker_id = $1, started_at = now(),
-                                claim_no = claim_no + 1, attempt = attempt + 1
+                                claim_no = claim_no + 1, attempt = ",
+            $attempt,
+            "
                  WHERE job_id = ANY($2) AND ",
             $condition,
             "
                  RETURNING job_id, org_id, kind, kind_version, lane, priority, claim_no, attempt,
                            max_attempts, permit, deadline_at, created_at, queued_at, started_at,
                            workspace_id, actor_id, batch_id, request_id, successors::text AS successors,
-                           payload::text AS payload, unique_key
+                           payload::text AS payload, cancel_asked, unique_key
              ), freed AS (
                  DELETE FROM job_unique u USING claimed c
                  WHERE c.unique_key IS NOT NULL AND u.org_id = c.org_id AND u.kind = c.kind
@@ -87,9 +93,13 @@ pub(crate) async fn claim(
     again: bool,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     let statement = if again {
-        claim_where!("(state = 'queued' OR (state = 'running' AND worker_id = $1))")
+        // What the first try did claim has its attempt counted already.
+        claim_where!(
+            "(state = 'queued' OR (state = 'running' AND worker_id = $1))",
+            "attempt + CASE state WHEN 'queued' THEN 1 ELSE 0 END"
+        )
     } else {
-        claim_where!("state = 'queued'")
+        claim_where!("state = 'queued'", "attempt + 1")
     };
     let rows = sqlx::query(statement).bind(worker.0).bind(ids).fetch_all(connection).await?;
     // Kinds and lanes repeat: each name is allocated once a batch.
@@ -125,6 +135,8 @@ pub(crate) async fn claim(
                 request_id: row.try_get(17)?,
                 successors: row.try_get::<Option<String>, _>(18)?.map(raw).transpose()?,
                 payload: raw(row.try_get(19)?)?,
+                cancel_asked: row.try_get(20)?,
+                counted: false,
             })
         })
         .collect()

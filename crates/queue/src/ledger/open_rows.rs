@@ -2,7 +2,7 @@
 
 use domain::{JobId, OrgId, WorkerId};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 use uuid::Uuid;
 
 use crate::dispatch::Ready;
@@ -40,6 +40,36 @@ pub(crate) async fn queued_after(
     .await?
     .iter()
     .map(ready)
+    .collect()
+}
+
+/// Those of `ids` that a worker runs.
+pub(crate) async fn running_among(
+    connection: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar("SELECT job_id FROM job WHERE job_id = ANY($1) AND state = 'running'")
+        .bind(ids)
+        .fetch_all(connection)
+        .await
+}
+
+/// Running jobs that count against a cap, their organisation's own or the lane's.
+pub(crate) async fn running_capped(
+    connection: &mut PgConnection,
+) -> Result<Vec<(std::sync::Arc<str>, OrgId, JobId)>, sqlx::Error> {
+    sqlx::query(
+        "SELECT j.lane, j.org_id, j.job_id FROM job j
+         JOIN lane l USING (lane) LEFT JOIN lane_org o ON o.lane = j.lane AND o.org_id = j.org_id
+         WHERE j.state = 'running' AND (l.org_cap IS NOT NULL OR o.org_cap IS NOT NULL)",
+    )
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| {
+        let lane = row.try_get::<&str, _>("lane")?.into();
+        Ok((lane, OrgId(row.try_get("org_id")?), JobId(row.try_get("job_id")?)))
+    })
     .collect()
 }
 

@@ -130,6 +130,8 @@ impl Sweeper {
         if let Some(run_id) = stale {
             // Another life of Redis, or an emptied one: what it held is unknown, the ledger is not.
             let started = Instant::now();
+            let running = open_rows::running_capped(connection).await?;
+            self.queue.dispatch().count_running(&running).await?;
             if let Some(jobs) = self.resend(connection, 0.0).await? {
                 self.queue.dispatch().set_generation(&run_id).await?;
                 info!(jobs, took = ?started.elapsed(), "Redis was new or emptied: everything queued was sent again");
@@ -193,11 +195,7 @@ impl Sweeper {
                 continue;
             }
             let ids: Vec<Uuid> = counted.iter().map(|job| job.0).collect();
-            let running: Vec<Uuid> =
-                sqlx::query_scalar("SELECT job_id FROM job WHERE job_id = ANY($1) AND state = 'running'")
-                    .bind(&ids)
-                    .fetch_all(&mut *connection)
-                    .await?;
+            let running = open_rows::running_among(&mut *connection, &ids).await?;
             let lane: std::sync::Arc<str> = lane.into();
             let gone: Vec<_> = counted
                 .into_iter()

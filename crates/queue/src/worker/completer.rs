@@ -30,6 +30,8 @@ struct Ran {
     kind: Arc<str>,
     /// None when no handler ran.
     took: Option<Duration>,
+    /// It counts against a cap.
+    counted: bool,
 }
 
 struct Entry {
@@ -61,7 +63,7 @@ impl Completer {
         settled: Settled,
         took: Option<Duration>,
     ) {
-        let ran = Ran { kind: job.kind.clone(), took };
+        let ran = Ran { kind: job.kind.clone(), took, counted: job.counted };
         let completion = Completion {
             job_id: job.job_id,
             org_id: job.org_id,
@@ -174,19 +176,16 @@ async fn commit(
 
 /// Metrics, dispatch of what follows, and the live stream.
 async fn tell(queue: &Queue, group: &[Completion], ran: &[Ran], finished: Finished) {
-    let lanes = queue.lanes();
     let mut released = Vec::new();
     let mut changes = Vec::new();
     for (one, ran) in group.iter().zip(ran) {
-        let capped = lanes.get(&one.lane).is_some_and(|lane| lane.org_cap.is_some())
-            || (!lanes.orgs.is_empty() && lanes.orgs.contains_key(&(one.org_id, one.lane.clone())));
-        if capped {
-            released.push((one.lane.clone(), one.org_id, one.job_id));
-        }
         if !finished.accepted.contains(&one.job_id.0) {
             metrics::counter!(metric::FENCED_COMPLETIONS_TOTAL, "lane" => one.lane.clone()).increment(1);
             debug!(job = %one.job_id, "completion refused: the claim was lost");
             continue;
+        }
+        if ran.counted {
+            released.push((one.lane.clone(), one.org_id, one.job_id));
         }
         let (state, outcome) = match &one.settled {
             Settled::Succeeded { .. } => (JobState::Succeeded, Some("succeeded")),
@@ -215,11 +214,12 @@ async fn tell(queue: &Queue, group: &[Completion], ran: &[Ran], finished: Finish
             changes.push((one.org_id, JobChange { job_id: one.job_id, kind, lane, state }));
         }
     }
-    queue.send(finished.ready);
+    // Before a released job is dispatched again: it counts for whoever takes it then.
     if !released.is_empty()
         && let Err(error) = queue.dispatch().release(&released).await
     {
         debug!(error = %error, "capped lanes' counts are corrected by the sweep");
     }
+    queue.send(finished.ready);
     queue.events().publish(changes).await;
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::JobId;
+use domain::{JobId, OrgId};
 use sqlx::PgConnection;
 use telemetry::metric;
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -16,12 +16,16 @@ use uuid::Uuid;
 use super::flight::Stop;
 use super::slots::{Room, Slot};
 use super::{Assignment, Shared, screen};
-use crate::dispatch::{SCRIPT_BATCH, Waiter, Want};
+use crate::dispatch::{SCRIPT_BATCH, Taken, Waiter, Want};
+use crate::error::QueueError;
 use crate::ledger::Profile;
 use crate::ledger::claim::{Claimed, claim};
 use crate::ledger::finish::Settled;
+use crate::ledger::open_rows::running_among;
 
 const FETCHERS: usize = 2;
+/// How soon a sleeping worker notices that a lane was opened.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 type Lanes = Arc<HashMap<Arc<str>, mpsc::Sender<Assignment>>>;
 
@@ -94,18 +98,20 @@ impl Fetcher {
         }
     }
 
-    async fn take(&mut self, rooms: &[Room]) -> Result<Vec<(JobId, Slot)>, redis::RedisError> {
+    async fn take(&mut self, rooms: &[Room]) -> Result<Vec<(Taken, Slot)>, redis::RedisError> {
         // Each take begins with another lane: one whose flood could fill the batch must not always be first.
         self.turn = self.turn.wrapping_add(1);
         let turn = self.turn % rooms.len().max(1);
         let mut reserved = Vec::with_capacity(rooms.len());
         let mut wants = Vec::with_capacity(rooms.len());
         for room in rooms.iter().skip(turn).chain(rooms.iter().take(turn)) {
-            let slots = room.free.min(SCRIPT_BATCH);
             // Reserve before taking, so that two fetchers never fill the same slot.
-            let Some(reservation) = self.shared.slots.reserve(room, slots) else { continue };
+            let Some(reservation) = self.shared.slots.reserve(room, SCRIPT_BATCH) else { continue };
+            wants.push(Want { lane: room.lane.clone(), slots: reservation.left(), org_cap: room.org_cap });
             reserved.push(reservation);
-            wants.push(Want { lane: room.lane.clone(), slots, org_cap: room.org_cap });
+        }
+        if wants.is_empty() {
+            return Ok(Vec::new());
         }
         let taken = self.shared.queue.dispatch().take(&wants, SCRIPT_BATCH).await?;
         Ok(taken.into_iter().zip(reserved).flat_map(|(ids, slots)| ids.into_iter().zip(slots)).collect())
@@ -128,8 +134,13 @@ impl Fetcher {
             tokio::select! {
                 result = &mut sleep => break result,
                 () = self.shared.draining.cancelled() => return,
-                () = self.shared.slots.freed() => {
-                    // A lane that was full has room again: it must be listened to as well.
+                () = async {
+                    tokio::select! {
+                        () = self.shared.slots.freed() => {}
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                    }
+                } => {
+                    // A lane that was full or paused has room again: it must be listened to as well.
                     let rooms = self.shared.slots.room(&self.shared.queue.lanes());
                     if rooms.iter().any(|room| !lanes.contains(&room.lane)) {
                         nudger.nudge().await;
@@ -143,13 +154,17 @@ impl Fetcher {
         }
     }
 
-    async fn claim_and_hand_on(&mut self, taken: Vec<(JobId, Slot)>) {
-        let ids: Vec<Uuid> = taken.iter().map(|(id, _)| id.0).collect();
+    async fn claim_and_hand_on(&mut self, taken: Vec<(Taken, Slot)>) {
+        let ids: Vec<Uuid> = taken.iter().map(|(one, _)| one.job_id.0).collect();
         let mut order: HashMap<Uuid, usize> = HashMap::with_capacity(ids.len());
+        let mut counted: HashMap<Uuid, (Arc<str>, OrgId)> = HashMap::new();
         let mut slots: HashMap<Uuid, Slot> = HashMap::with_capacity(ids.len());
-        for (at, (id, slot)) in taken.into_iter().enumerate() {
-            order.insert(id.0, at);
-            slots.insert(id.0, slot);
+        for (at, (one, slot)) in taken.into_iter().enumerate() {
+            order.insert(one.job_id.0, at);
+            if let Some(org) = one.counted {
+                counted.insert(one.job_id.0, (slot.lane().clone(), org));
+            }
+            slots.insert(one.job_id.0, slot);
         }
         let started = Instant::now();
         let worker = self.shared.identity.id();
@@ -161,10 +176,13 @@ impl Fetcher {
         metrics::histogram!(metric::GROUP_COMMIT_SECONDS, "stage" => "claim")
             .record(started.elapsed().as_secs_f64());
         if claimed.len() < ids.len() {
-            // Ended, cancelled or taken meanwhile. Their slots are freed below; counts of capped lanes
-            // are corrected by the sweep.
+            // Ended, cancelled or taken meanwhile. Their slots are freed below.
             debug!(taken = ids.len(), claimed = claimed.len(), "some ids were no longer queued");
         }
+        for job in &mut claimed {
+            job.counted = counted.remove(&job.job_id.0).is_some();
+        }
+        self.uncount(counted).await;
         claimed.sort_unstable_by_key(|job| order.get(&job.job_id.0).copied());
         let mut go = Vec::with_capacity(claimed.len());
         for (job, settled) in screen::screen(&self.shared, claimed).await {
@@ -191,6 +209,26 @@ impl Fetcher {
                 self.shared.flights.remove(assignment.job.job_id);
                 self.shared.completer.send(worker, &assignment.job, Settled::Released, None).await;
             }
+        }
+    }
+
+    /// Ids that were counted against a cap but that nobody runs must not fill it.
+    async fn uncount(&self, mut counted: HashMap<Uuid, (Arc<str>, OrgId)>) {
+        if counted.is_empty() {
+            return;
+        }
+        let ids: Vec<Uuid> = counted.keys().copied().collect();
+        // One that was dispatched twice may be running elsewhere: it counts there.
+        let released: Result<(), QueueError> = async {
+            for running in running_among(self.shared.queue.pool(), &ids).await? {
+                counted.remove(&running);
+            }
+            let idle: Vec<_> = counted.into_iter().map(|(id, (lane, org))| (lane, org, JobId(id))).collect();
+            Ok(self.shared.queue.dispatch().release(&idle).await?)
+        }
+        .await;
+        if let Err(error) = released {
+            debug!(error = %error, "capped lanes' counts are corrected by the sweep");
         }
     }
 

@@ -28,7 +28,7 @@ struct Lane {
 pub(crate) struct Room {
     pub(crate) index: usize,
     pub(crate) lane: Arc<str>,
-    pub(crate) free: usize,
+    pub(crate) capacity: usize,
     pub(crate) org_cap: i32,
 }
 
@@ -50,19 +50,27 @@ impl Slots {
                 (free > 0 && setting.mode != LaneMode::Paused).then(|| Room {
                     index,
                     lane: lane.name.clone(),
-                    free,
+                    capacity,
                     org_cap: setting.org_cap.unwrap_or(0),
                 })
             })
             .collect()
     }
 
-    /// Reserves room that was seen free. What is not made into slots is given back when this is dropped.
-    pub(crate) fn reserve(&self, room: &Room, count: usize) -> Option<Reservation> {
+    /// Reserves what is free by now of room that was seen, at most `most` slots; none when another was
+    /// quicker. What is not made into slots is given back when this is dropped.
+    pub(crate) fn reserve(&self, room: &Room, most: usize) -> Option<Reservation> {
         let lane = self.lanes.get(room.index)?;
-        lane.used.fetch_add(count, Ordering::AcqRel);
+        let share = |used: usize| room.capacity.saturating_sub(used).min(most);
+        let before = lane
+            .used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+                (share(used) > 0).then(|| used + share(used))
+            })
+            .ok()?;
         Some(Reservation {
-            left: count,
+            lane: lane.name.clone(),
+            left: share(before),
             used: lane.used.clone(),
             freed: self.freed.clone(),
             emptied: self.emptied.clone(),
@@ -102,10 +110,18 @@ impl Slots {
 
 /// Room set aside for jobs that are being taken.
 pub(crate) struct Reservation {
+    lane: Arc<str>,
     left: usize,
     used: Arc<AtomicUsize>,
     freed: Arc<Notify>,
     emptied: Arc<Notify>,
+}
+
+impl Reservation {
+    /// Slots not made yet.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
 }
 
 impl Iterator for Reservation {
@@ -113,7 +129,12 @@ impl Iterator for Reservation {
 
     fn next(&mut self) -> Option<Slot> {
         self.left = self.left.checked_sub(1)?;
-        Some(Slot { used: self.used.clone(), freed: self.freed.clone(), emptied: self.emptied.clone() })
+        Some(Slot {
+            lane: self.lane.clone(),
+            used: self.used.clone(),
+            freed: self.freed.clone(),
+            emptied: self.emptied.clone(),
+        })
     }
 }
 
@@ -128,9 +149,17 @@ impl Drop for Reservation {
 
 /// One slot in use; free when dropped.
 pub(crate) struct Slot {
+    lane: Arc<str>,
     used: Arc<AtomicUsize>,
     freed: Arc<Notify>,
     emptied: Arc<Notify>,
+}
+
+impl Slot {
+    /// Which lane's it is.
+    pub(crate) fn lane(&self) -> &Arc<str> {
+        &self.lane
+    }
 }
 
 impl Drop for Slot {
