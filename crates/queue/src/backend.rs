@@ -195,26 +195,24 @@ where
             };
             let settled = match outcome {
                 Ran::Returned(Ok(Ok(success))) => {
-                    Some(Settled::Succeeded { result: success.result, next: success.next })
+                    Settled::Succeeded { result: success.result, next: success.next }
                 }
-                Ran::Returned(Ok(Err(failure))) => Some(decide(&shared, &job, &failure.into())),
+                Ran::Returned(Ok(Err(failure))) => decide(&shared, &job, &failure.into()),
                 Ran::Returned(Err(panic)) => {
                     let panicked: BoxDynError = Box::new(Panicked::from_payload(&panic));
-                    Some(decide(&shared, &job, &panicked))
+                    decide(&shared, &job, &panicked)
                 }
-                Ran::Stopped(StopReason::Cancelled) => Some(Settled::Ended {
+                Ran::Stopped(StopReason::Cancelled) => Settled::Ended {
                     state: JobState::Cancelled,
                     code: "cancelled".into(),
                     message: "cancelled while it was running".into(),
-                }),
-                Ran::Stopped(StopReason::Drained) => Some(Settled::Released),
-                // Another worker has it: there is nothing to write down.
-                Ran::Stopped(StopReason::LeaseLost) => None,
+                },
+                // A lease that was lost: usually another worker has the job and this is refused. One that
+                // was claimed after the others were taken back would wait for the next sweep.
+                Ran::Stopped(StopReason::Drained | StopReason::LeaseLost) => Settled::Released,
             };
             shared.flights.remove(job.job_id);
-            if let Some(settled) = settled {
-                shared.completer.send(worker, &job, settled, Some(started.elapsed())).await;
-            }
+            shared.completer.send(worker, &job, settled, Some(started.elapsed())).await;
             drop(slot);
         });
         Box::pin(async move {
