@@ -26,6 +26,12 @@ pub(crate) async fn screen(shared: &Shared, jobs: Vec<Claimed>) -> Vec<(Claimed,
                     job.kind, job.kind_version
                 ),
             })
+        } else if job.cancel_asked {
+            Some(Settled::Ended {
+                state: JobState::Cancelled,
+                code: "cancelled".into(),
+                message: "cancelled while it was running; not run again".into(),
+            })
         } else if job.deadline_at.is_some_and(|deadline| deadline < now) {
             Some(Settled::Ended {
                 state: JobState::Expired,
