@@ -42,7 +42,11 @@ fn place(url: &SecretString) -> String {
 
 /// Fails at once when PostgreSQL does not answer.
 pub(crate) async fn require(url: &SecretString) -> anyhow::Result<()> {
-    reach(url).await.with_context(|| format!("PostgreSQL at {} does not answer; is it running?", place(url)))
+    reach(url).await.map_err(|error| match error {
+        StoreError::Away(cause) => anyhow::Error::new(cause)
+            .context(format!("PostgreSQL at {} does not answer; is it running?", place(url))),
+        other => anyhow::Error::new(other).context(format!("PostgreSQL at {} refused the login", place(url))),
+    })
 }
 
 /// Waits until PostgreSQL answers, saying so every five seconds. False when told to stop meanwhile.

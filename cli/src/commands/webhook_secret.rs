@@ -1,12 +1,13 @@
 //! `countersign webhook-secret`: what a subscriber needs to verify the events it gets.
 
 use anyhow::{Context, bail};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use url::Url;
 use workers::DerivedSecrets;
 
 use crate::config::Config;
+use crate::dev::home::Home;
 use crate::operator::{InOrg, Operator};
 use crate::output::Out;
 
@@ -21,13 +22,15 @@ pub(crate) struct Args {
 
 /// Prints the secrets, newest first; several while a key is being rotated.
 pub(crate) async fn run(args: &Args, config: Config, out: Out) -> anyhow::Result<()> {
-    if config.webhook_keys.is_empty() {
-        bail!(
-            "COUNTERSIGN_WEBHOOK_KEYS is not set; set it as the workers have it, for example from `openssl rand -hex 32`"
-        );
+    let mut keys = config.webhook_keys.clone();
+    if keys.is_empty() && config.database_url.is_none() {
+        let running = Home::running_here()?;
+        keys = running.into_iter().flat_map(|running| running.webhook_keys).map(SecretString::from).collect();
     }
-    let secrets =
-        DerivedSecrets::new(&config.webhook_keys).context("COUNTERSIGN_WEBHOOK_KEYS can't be used")?;
+    if keys.is_empty() {
+        bail!("COUNTERSIGN_WEBHOOK_KEYS is not set; set it as the workers have it");
+    }
+    let secrets = DerivedSecrets::new(&keys).context("COUNTERSIGN_WEBHOOK_KEYS can't be used")?;
     let operator = Operator::connect(config).await?;
     let org = operator.org(&args.org).await?;
     let secrets = secrets.of(org.org_id, &args.url);

@@ -13,7 +13,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::console::Console;
-use super::receiver::{Arrival, Receiver};
+use super::receiver::{Arrival, Incoming};
 use super::seed::Seeded;
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -34,16 +34,15 @@ pub(super) fn client() -> anyhow::Result<Client> {
 pub(super) async fn run(
     api: &str,
     seeded: &Seeded,
-    receiver: Receiver,
+    incoming: Incoming,
     console: &Console,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let keys = crate::config::Config::from_env()?.webhook_keys;
-    let (hook, mut arrivals) = receiver.open(seeded.org, &keys)?;
+    let Incoming { url, mut arrivals } = incoming;
     let mut demo = Demo {
         api,
         seeded,
-        hook,
+        hook: url,
         console,
         client: client()?,
         under_way: HashMap::new(),
@@ -153,7 +152,7 @@ impl Demo<'_> {
     fn summarise(&mut self) {
         let tally = &mut self.tally;
         tally.took_ms.sort_by(f64::total_cmp);
-        let p50 = tally.took_ms.get(tally.took_ms.len() / 2).copied();
+        let p50 = tally.took_ms.get(tally.took_ms.len().saturating_sub(1) / 2).copied();
         let event = json!({
             "event": "summary", "enqueued": tally.enqueued, "delivered": tally.delivered, "p50_ms": p50,
         });

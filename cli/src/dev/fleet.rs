@@ -21,12 +21,10 @@ pub(super) struct Settings {
     pub(super) redis_url: String,
     /// The API's address.
     pub(super) listen: SocketAddr,
-    /// Signs webhooks, unless the environment brings keys of its own.
-    pub(super) webhook_key: String,
+    /// What endpoints' signing secrets are derived from.
+    pub(super) webhook_keys: Vec<String>,
     /// The receiver's address.
     pub(super) webhook_allow: String,
-    /// Whether the demo's key is to be used.
-    pub(super) keep_webhook_settings: bool,
     /// How many workers.
     pub(super) workers: u8,
 }
@@ -82,12 +80,10 @@ fn environment(settings: &Settings) -> Vec<(&'static str, Option<String>)> {
         ("REDIS_URL", Some(settings.redis_url.clone())),
         ("COUNTERSIGN_LISTEN", Some(settings.listen.to_string())),
         ("COUNTERSIGN_WEBHOOK_ALLOW", Some(allow)),
+        ("COUNTERSIGN_WEBHOOK_KEYS", Some(settings.webhook_keys.join(","))),
         // One address can't serve several processes.
         ("COUNTERSIGN_METRICS_LISTEN", None),
     ];
-    if settings.keep_webhook_settings {
-        environment.push(("COUNTERSIGN_WEBHOOK_KEYS", Some(settings.webhook_key.clone())));
-    }
     if std::env::var_os("RUST_LOG").is_none_or(|filter| filter.is_empty()) {
         environment.push(("RUST_LOG", Some("warn,sqlx=error".into())));
     }

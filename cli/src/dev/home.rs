@@ -25,6 +25,8 @@ pub(crate) struct RunningHere {
     pub(crate) api: String,
     /// The organisation to act in.
     pub(crate) org: String,
+    /// The platform's webhook keys, newest first.
+    pub(crate) webhook_keys: Vec<String>,
 }
 
 /// The folder of this directory.

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::ApiConfig;
+use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ use crate::when;
 use console::Console;
 use fleet::Fleet;
 use home::{Home, RunningHere};
-use receiver::Receiver;
+use receiver::{Incoming, Receiver};
 
 /// The demo's organisation.
 const ORG: &str = "demo";
@@ -90,31 +91,35 @@ impl Stay<'_> {
         let (database_url, redis_url) = servers::prepare(servers, &self.stop).await?;
         let seeded = seed::seed(self.home, &database_url).await?;
         let receiver = Receiver::start(self.home).await?;
+        let own_keys: Vec<String> =
+            self.config.webhook_keys.iter().map(|key| key.expose_secret().to_owned()).collect();
+        let webhook_keys = if own_keys.is_empty() { vec![receiver.key().to_owned()] } else { own_keys };
         lock.note(&RunningHere {
             pid: std::process::id(),
             database_url: database_url.clone(),
             redis_url: redis_url.clone(),
             api: format!("http://{}", self.address),
             org: ORG.into(),
+            webhook_keys: webhook_keys.clone(),
         })?;
         let settings = fleet::Settings {
             database_url,
             redis_url,
             listen: self.address,
-            webhook_key: receiver.key().to_owned(),
+            webhook_keys,
             webhook_allow: receiver.exception(),
-            keep_webhook_settings: self.config.webhook_keys.is_empty(),
             workers: self.args.workers,
         };
+        let incoming = receiver.open(seeded.org, &settings.webhook_keys)?;
         let fleet = Fleet::start(&settings, self.home, self.console)?;
-        let outcome = Box::pin(self.stay(&seeded, receiver)).await;
+        let outcome = Box::pin(self.stay(&seeded, incoming)).await;
         self.console.say("stopping api, workers and scheduler");
         fleet.stop().await;
         outcome
     }
 
     /// From ready to told to stop.
-    async fn stay(&self, seeded: &seed::Seeded, receiver: Receiver) -> anyhow::Result<()> {
+    async fn stay(&self, seeded: &seed::Seeded, incoming: Incoming) -> anyhow::Result<()> {
         let api = format!("http://{}", self.address);
         tokio::select! {
             ready = ready(&api) => ready?,
@@ -134,7 +139,7 @@ impl Stay<'_> {
             return Ok(());
         }
         // Ends by itself when told to stop: it still takes in what is on its way.
-        demo::run(&api, seeded, receiver, self.console, &self.stop).await
+        demo::run(&api, seeded, incoming, self.console, &self.stop).await
     }
 
     fn welcome(&self, api: &str) {

@@ -2,6 +2,7 @@
 //! subscribers use, not with the code that signed.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -33,6 +34,14 @@ pub(super) struct Arrival {
     pub(super) verified: bool,
     /// When it came.
     pub(super) at: Instant,
+}
+
+/// Where to send, and what comes in there.
+pub(super) struct Incoming {
+    /// The endpoint.
+    pub(super) url: Url,
+    /// Deliveries in their order.
+    pub(super) arrivals: mpsc::UnboundedReceiver<Arrival>,
 }
 
 /// The subscriber, not yet listening for anybody in particular.
@@ -67,23 +76,20 @@ impl Receiver {
         format!("{}/32:{}", self.address.ip(), self.address.port())
     }
 
-    /// Takes deliveries for `org`: the URL to send to, and what comes in.
-    pub(super) fn open(
-        self,
-        org: OrgId,
-        keys: &[SecretString],
-    ) -> anyhow::Result<(Url, mpsc::UnboundedReceiver<Arrival>)> {
+    /// Takes deliveries for `org`, signed with what `keys` give.
+    pub(super) fn open(self, org: OrgId, keys: &[String]) -> anyhow::Result<Incoming> {
         let url: Url = format!("http://{}/hook", self.address).parse()?;
-        let own = [SecretString::from(self.key)];
-        let secrets = DerivedSecrets::new(if keys.is_empty() { &own } else { keys })?.of(org, &url);
+        let keys: Vec<SecretString> = keys.iter().map(|key| key.as_str().into()).collect();
+        let secrets =
+            DerivedSecrets::new(&keys).context("COUNTERSIGN_WEBHOOK_KEYS can't be used")?.of(org, &url);
         let secret = secrets.first().context("the endpoint has no signing secret")?;
         let webhook = Webhook::new(secret.expose_secret()).context("the signing secret can't be read")?;
-        let (arrivals, incoming) = mpsc::unbounded_channel();
-        let state = std::sync::Arc::new(Subscriber { webhook, arrivals });
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let state = Arc::new(Subscriber { webhook, arrivals: sender });
         let router = Router::new().route("/hook", post(take)).with_state(state);
         let listener = self.listener;
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok((url, incoming))
+        Ok(Incoming { url, arrivals })
     }
 }
 
@@ -92,11 +98,7 @@ struct Subscriber {
     arrivals: mpsc::UnboundedSender<Arrival>,
 }
 
-async fn take(
-    State(subscriber): State<std::sync::Arc<Subscriber>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> StatusCode {
+async fn take(State(subscriber): State<Arc<Subscriber>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let at = Instant::now();
     let verified = subscriber.webhook.verify(&body, &headers).is_ok();
     let event_id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("?").to_owned();
