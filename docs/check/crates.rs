@@ -64,7 +64,18 @@ impl Crates {
 pub fn tree(root: &Path, name: &str) -> Result<BTreeSet<String>, String> {
     let text = cargo(
         root,
-        &["tree", "--package", name, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"],
+        &[
+            "tree",
+            "--offline",
+            "--package",
+            name,
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ],
     )?;
     Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
