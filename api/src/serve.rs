@@ -7,10 +7,14 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
+use crate::routes::health;
 use crate::state::Api;
 
 /// Longest the answers under way may take once the process begins to stop.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often the servers' gauges are brought up to date.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Answers on `listener` until `stop` is done; then takes no more, ends the event streams and waits a
 /// little for the answers under way.
@@ -29,6 +33,7 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY was not set");
         }
     });
+    tokio::spawn(look_after_servers(api.clone()));
     let begun = stopping.clone();
     let serving = axum::serve(listener, crate::app(api)).with_graceful_shutdown(async move {
         stop.await;
@@ -37,5 +42,17 @@ pub async fn serve(
     tokio::select! {
         result = serving => result,
         () = async { stopping.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+/// Alerts read the gauges also when nobody asks for readiness.
+async fn look_after_servers(api: Api) {
+    let stopping = api.stopping().clone();
+    while !stopping.is_cancelled() {
+        health::check(&api).await;
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
 }

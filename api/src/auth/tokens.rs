@@ -23,7 +23,8 @@ use crate::problem::{Code, Problem};
 /// Most tokens remembered; beyond it the memory starts afresh.
 const MOST: usize = 10_000;
 
-/// Tokens looked up in PostgreSQL a second, known or not: guessing must not become its load.
+/// Strange tokens looked up in PostgreSQL a second: guessing must not become its load. Tokens that were
+/// good a moment ago don't count, so guessing does not lock them out either.
 const LOOK_UPS_PER_S: NonZeroU32 = NonZeroU32::new(500).unwrap();
 
 /// A use is written down at most this often.
@@ -42,13 +43,14 @@ struct Shared {
     store: Store,
     now: Arc<dyn Clock>,
     known: RwLock<HashMap<Hash, Arc<Known>>>,
+    unknown: RwLock<HashMap<Hash, Instant>>,
     touched: RwLock<HashMap<TokenId, Instant>>,
     trust: Duration,
 }
 
-/// What PostgreSQL last said of a token; none: there is no such token.
+/// What PostgreSQL last said of a token.
 struct Known {
-    token: Option<tokens::Presented>,
+    token: tokens::Presented,
     checked: Instant,
     renewing: AtomicBool,
 }
@@ -61,6 +63,7 @@ impl Tokens {
                 store,
                 now,
                 known: RwLock::default(),
+                unknown: RwLock::default(),
                 touched: RwLock::default(),
                 trust: config.token_cache,
             }),
@@ -76,17 +79,20 @@ impl Tokens {
             return Err(refused("what was sent is no API token; it begins with cst_ and has 47 characters"));
         };
         let known = match self.shared.remembered(&hash) {
-            Some(known) => known,
-            None => {
+            Memory::Fresh(known) => Some(known),
+            Memory::Stale => self.shared.look_up(hash).await?,
+            Memory::Unknown => None,
+            Memory::Strange => {
                 if let Err(wait) = self.look_ups.check() {
                     return Err(limited(wait.wait_time_from(self.clock.now())));
                 }
                 self.shared.look_up(hash).await?
             }
         };
-        let Some(token) = &known.token else {
+        let Some(known) = known else {
             return Err(refused("there is no such token; make one with countersign token create"));
         };
+        let token = &known.token;
         check_times(token, self.shared.now.now())?;
         self.rates
             .check_key(&token.token_id.0)
@@ -96,16 +102,20 @@ impl Tokens {
 }
 
 impl Shared {
-    /// A fresh enough answer. One that is getting old is renewed beside the request, so that a busy token
-    /// never waits for PostgreSQL.
-    fn remembered(self: &Arc<Self>, hash: &Hash) -> Option<Arc<Known>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()?;
+    /// What is remembered of a token. An answer that is getting old is renewed beside the request, so that
+    /// a busy token never waits for PostgreSQL.
+    fn remembered(self: &Arc<Self>, hash: &Hash) -> Memory {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
+        let Some(known) = known else {
+            let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner);
+            let refused = unknown.get(hash).is_some_and(|checked| checked.elapsed() < self.trust);
+            return if refused { Memory::Unknown } else { Memory::Strange };
+        };
         let age = known.checked.elapsed();
         if age >= self.trust {
-            return None;
+            return Memory::Stale;
         }
-        if age >= self.trust * 3 / 4 && known.token.is_some() && !known.renewing.swap(true, Ordering::Relaxed)
-        {
+        if age >= self.trust * 3 / 4 && !known.renewing.swap(true, Ordering::Relaxed) {
             let (shared, hash) = (self.clone(), *hash);
             tokio::spawn(async move {
                 if let Err(error) = shared.look_up(hash).await {
@@ -113,23 +123,21 @@ impl Shared {
                 }
             });
         }
-        Some(known)
+        Memory::Fresh(known)
     }
 
-    async fn look_up(self: &Arc<Self>, hash: Hash) -> Result<Arc<Known>, Problem> {
+    async fn look_up(self: &Arc<Self>, hash: Hash) -> Result<Option<Arc<Known>>, Problem> {
         // The age counts from before the question: what happens meanwhile must not be trusted longer.
         let checked = Instant::now();
-        let token = tokens::look_up(&self.store, &hash).await?;
-        if let Some(token) = &token {
-            self.touch(token);
-        }
+        let Some(token) = tokens::look_up(&self.store, &hash).await? else {
+            self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+            remember(&self.unknown, hash, checked);
+            return Ok(None);
+        };
+        self.touch(&token);
         let known = Arc::new(Known { token, checked, renewing: AtomicBool::new(false) });
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
-            all.clear();
-        }
-        all.insert(hash, known.clone());
-        Ok(known)
+        remember(&self.known, hash, known.clone());
+        Ok(Some(known))
     }
 
     /// Notes the use of a token, beside the request.
@@ -149,6 +157,26 @@ impl Shared {
             }
         });
     }
+}
+
+/// What this process knows of a presented token.
+enum Memory {
+    /// Checked a moment ago.
+    Fresh(Arc<Known>),
+    /// Was good when it was last checked, too long ago.
+    Stale,
+    /// Was no token a moment ago.
+    Unknown,
+    /// Never seen.
+    Strange,
+}
+
+fn remember<V>(all: &RwLock<HashMap<Hash, V>>, hash: Hash, value: V) {
+    let mut all = all.write().unwrap_or_else(PoisonError::into_inner);
+    if all.len() >= MOST {
+        all.clear();
+    }
+    all.insert(hash, value);
 }
 
 fn check_times(token: &tokens::Presented, now: DateTime<Utc>) -> Result<(), Problem> {

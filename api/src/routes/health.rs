@@ -63,17 +63,23 @@ pub(crate) struct Readiness {
     ),
 )]
 pub(crate) async fn readyz(State(api): State<Api>) -> Response {
-    let (pending, redis) =
-        tokio::join!(within(migrate::pending(api.store())), within(api.queue().ping_redis()),);
-    let readiness = judge(pending.as_deref(), redis.is_some());
-    let up = |ok: bool| if ok { 1.0 } else { 0.0 };
-    ::metrics::gauge!(metric::POSTGRES_UP).set(up(readiness.postgres == "ok"));
-    ::metrics::gauge!(metric::REDIS_UP).set(up(readiness.redis == "ok"));
+    let readiness = check(&api).await;
     if readiness.status == "not_ready" {
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], Json(readiness))
             .into_response();
     }
     Json(readiness).into_response()
+}
+
+/// Asks both servers; the gauges of this process show the answer too.
+pub(crate) async fn check(api: &Api) -> Readiness {
+    let (pending, redis) =
+        tokio::join!(within(migrate::pending(api.store())), within(api.queue().ping_redis()));
+    let readiness = judge(pending.as_deref(), redis.is_some());
+    let up = |ok: bool| if ok { 1.0 } else { 0.0 };
+    ::metrics::gauge!(metric::POSTGRES_UP).set(up(readiness.postgres == "ok"));
+    ::metrics::gauge!(metric::REDIS_UP).set(up(readiness.redis == "ok"));
+    readiness
 }
 
 async fn within<T, E: std::fmt::Display>(asking: impl Future<Output = Result<T, E>>) -> Option<T> {

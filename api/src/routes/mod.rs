@@ -3,7 +3,7 @@
 mod batches;
 mod dead;
 mod events;
-mod health;
+pub(crate) mod health;
 pub(crate) mod jobs;
 mod kinds;
 mod lanes;

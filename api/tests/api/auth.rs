@@ -73,6 +73,26 @@ async fn a_revoked_token_stops_working_within_the_cache_time() {
 }
 
 #[tokio::test]
+async fn guessing_is_slowed_down_and_locks_nobody_out() {
+    let config = ApiConfig { token_cache: Duration::from_millis(100), ..ApiConfig::default() };
+    let app = App::configured(config).await;
+    app.get("/v1/kinds").await.ok();
+    let mut codes = std::collections::BTreeMap::new();
+    for round in 0..20 {
+        let guesses = (0..100).map(|n| {
+            let guess = format!("cst_{:a<43}", format!("g{round}x{n}"));
+            Reply::of(app.anonymous(Method::GET, "/v1/kinds").bearer_auth(guess))
+        });
+        for reply in futures::future::join_all(guesses).await {
+            *codes.entry(reply.code().to_owned()).or_insert(0) += 1;
+        }
+    }
+    assert!(codes["token_refused"] >= 500, "{codes:?}");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    app.get("/v1/kinds").await.ok();
+}
+
+#[tokio::test]
 async fn the_use_of_a_token_is_noted() {
     let app = App::start().await;
     app.get("/v1/kinds").await.ok();

@@ -71,7 +71,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(config.acquire_timeout)
-            .test_before_acquire(false)
+            // One more round trip, and a restart of PostgreSQL costs nobody an error afterwards.
+            .test_before_acquire(true)
             .idle_timeout(Duration::from_secs(300))
             .connect_lazy_with(options);
         Ok(Self { pool })

@@ -68,20 +68,8 @@ impl Tx {
             "{begin}; SELECT set_config('countersign.org', '{org_id}', true), \
              set_config('countersign.actor', '{actor}', true)"
         );
-        // A pooled connection may have died while it was idle: the next ones are tried before giving up.
-        let mut tries = 0;
-        loop {
-            match store.pool().begin_with(AssertSqlSafe(statement.clone())).await {
-                Ok(inner) => {
-                    return Ok(Self { inner, org_id, actor_id });
-                }
-                Err(sqlx::Error::Io(error)) if tries < 16 => {
-                    tracing::debug!(%error, "a pooled connection was dead");
-                    tries += 1;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let inner = store.pool().begin_with(AssertSqlSafe(statement)).await?;
+        Ok(Self { inner, org_id, actor_id })
     }
 
     /// The open connection, for functions of other crates that work inside a caller's transaction.
