@@ -42,7 +42,7 @@ CREATE TABLE job (
     successors      json,                           -- enqueued in the transaction that completes this one
     payload         json NOT NULL
 ) WITH (
-    fillfactor = 50,
+    fillfactor = 45,                                -- room for every row's claimed version, which is wider
     autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_vacuum_threshold = 2000,
     autovacuum_vacuum_cost_delay = 0
