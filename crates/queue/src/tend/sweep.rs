@@ -106,7 +106,9 @@ impl Sweeper {
                 return Ok(());
             }
             let mut back: Vec<Ready> = Vec::with_capacity(count);
+            let mut idle = Vec::with_capacity(count);
             for job in recovered {
+                idle.push((job.ready.lane.clone(), job.ready.org_id, job.ready.job_id));
                 metrics::counter!(metric::JOBS_RECOVERED_TOTAL, "lane" => job.ready.lane.clone())
                     .increment(1);
                 if job.poison {
@@ -116,6 +118,9 @@ impl Sweeper {
                 }
             }
             info!(jobs = count, "took back jobs of a lost worker");
+            if let Err(error) = self.queue.dispatch().release(&idle).await {
+                debug!(error = %error, "capped lanes' counts are corrected later");
+            }
             self.queue.send(back);
         }
     }
@@ -226,6 +231,11 @@ impl Sweeper {
 /// or by [`unlock`].
 pub(super) async fn try_lock(connection: &mut PgConnection, offset: i64) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK + offset).fetch_one(connection).await
+}
+
+/// The same until the transaction's end.
+pub(super) async fn try_lock_here(connection: &mut PgConnection, offset: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(LOCK + offset).fetch_one(connection).await
 }
 
 /// Gives the lock back.
