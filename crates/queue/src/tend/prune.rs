@@ -57,6 +57,11 @@ async fn prune(queue: &Queue, book: &dyn KindBook, stop: &CancellationToken) -> 
         }
         tokio::time::sleep(PAUSE).await;
     }
+    // A batch outlives its jobs by nobody's need.
+    let batch_days = days.iter().copied().fold(UNKNOWN_KIND_DAYS, i32::max);
+    while !stop.is_cancelled() && prune_batches(&mut connection, batch_days).await? > 0 {
+        tokio::time::sleep(PAUSE).await;
+    }
     sqlx::query("DELETE FROM worker WHERE state IN ('stopped', 'lost') AND stopped_at < now() - make_interval(days => $1)")
         .bind(FLEET_DAYS)
         .execute(&mut connection)
@@ -68,7 +73,20 @@ async fn prune(queue: &Queue, book: &dyn KindBook, stop: &CancellationToken) -> 
     Ok(())
 }
 
-/// Removes one batch; answers how many jobs it held.
+/// Removes some of the job batches that were complete before the longest retention; answers how many.
+async fn prune_batches(connection: &mut PgConnection, days: i32) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "DELETE FROM job_batch WHERE batch_id = ANY (ARRAY(
+             SELECT batch_id FROM job_batch WHERE completed_at < now() - make_interval(days => $1) LIMIT $2))",
+    )
+    .bind(days)
+    .bind(BATCH)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes one batch of finished jobs; answers how many jobs it held.
 pub(crate) async fn prune_batch(
     connection: &mut PgConnection,
     kinds: &[String],
