@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use domain::{JobId, JobState, OrgId};
+use domain::{JobState, OrgId};
+use queue::ops::jobs;
 use queue::ops::lanes::{self, LaneMode, LanePatch};
-use queue::ops::{After, jobs};
 use queue::worker::WorkerConfig;
 use queue::{NewJob, OpsError, Queue};
 use serde_json::json;
-use testkit::{Book, TestDb, eventually, job, kind, ok, worker};
-use tokio::sync::Semaphore;
+use testkit::{Book, Gate, TestDb, act, enqueue, eventually, job, kind, ok, worker};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -43,14 +42,14 @@ impl Crowd {
 }
 
 /// Kind `gated`: each run waits for a permit of the gate. Kind `plain`: nothing.
-fn gated() -> (Arc<Book>, Arc<Crowd>, Arc<Semaphore>) {
-    let (crowd, gate) = (Arc::new(Crowd::default()), Arc::new(Semaphore::new(0)));
+fn gated() -> (Arc<Book>, Arc<Crowd>, Gate) {
+    let (crowd, gate) = (Arc::new(Crowd::default()), Gate::shut());
     let (inside, pass) = (crowd.clone(), gate.clone());
     let gated = kind("gated").run(move |_| {
         let (inside, pass) = (inside.clone(), pass.clone());
         async move {
             inside.enter();
-            pass.acquire().await.unwrap().forget();
+            pass.pass().await;
             inside.leave();
             ok()
         }
@@ -58,29 +57,18 @@ fn gated() -> (Arc<Book>, Arc<Crowd>, Arc<Semaphore>) {
     (Book::of([gated, kind("plain")]), crowd, gate)
 }
 
-async fn enqueue(queue: &Queue, org: OrgId, kind: &str, count: usize) -> Vec<JobId> {
-    let jobs: Vec<NewJob> = (0..count).map(|n| job(org, kind, &json!({ "n": n }))).collect();
-    queue.enqueue_many(jobs).await.into_iter().map(|done| done.unwrap().job_id).collect()
-}
-
 async fn org_mode(queue: &Queue, org: OrgId, lane: &str, mode: LaneMode) {
-    let mut tx = queue.pool().begin().await.unwrap();
-    let after = lanes::set_org_mode(&mut tx, org, lane, mode, None).await.unwrap();
-    tx.commit().await.unwrap();
+    let after = act!(queue, tx => lanes::set_org_mode(&mut tx, org, lane, mode, None));
     queue.after(after).await;
 }
 
 async fn org_cap(queue: &Queue, org: OrgId, lane: &str, cap: Option<i32>) {
-    let mut tx = queue.pool().begin().await.unwrap();
-    let after = lanes::set_org_cap(&mut tx, org, lane, cap, None).await.unwrap();
-    tx.commit().await.unwrap();
+    let after = act!(queue, tx => lanes::set_org_cap(&mut tx, org, lane, cap, None));
     queue.after(after).await;
 }
 
 async fn platform(queue: &Queue, lane: &str, patch: LanePatch) {
-    let mut tx = queue.pool().begin().await.unwrap();
-    let after: After = lanes::set_platform(&mut tx, lane, patch).await.unwrap();
-    tx.commit().await.unwrap();
+    let after = act!(queue, tx => lanes::set_platform(&mut tx, lane, patch));
     queue.after(after).await;
 }
 
@@ -130,7 +118,7 @@ async fn the_platform_pauses_a_lane_for_everybody_and_running_jobs_end_as_usual(
     .await;
     // A look that began before may still be under way; what it brings is let through here.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    gate.add_permits(1);
+    gate.admit(1);
     db.reaches(running[0], JobState::Succeeded, SOON).await;
     let mut waiting = enqueue(&queue, one, "plain", 3).await;
     waiting.extend(enqueue(&queue, two, "plain", 3).await);
@@ -156,7 +144,7 @@ async fn a_draining_lane_ends_what_is_queued_and_parks_what_comes() {
     let parked = enqueue(&queue, one, "plain", 2).await;
     let free = enqueue(&queue, two, "plain", 2).await;
     let _crew = worker::start(&queue, &book, worker::slots(8)).await;
-    gate.add_permits(3);
+    gate.admit(3);
     for id in before.into_iter().chain(free) {
         db.reaches(id, JobState::Succeeded, SOON).await;
     }
@@ -234,7 +222,7 @@ async fn a_lanes_cap_holds_for_each_organisation() {
     // One organisation may have more than the lane allows the others.
     org_cap(&queue, orgs[0], "default", Some(4)).await;
     eventually(SOON, || async { crowd.now() == 8 }).await;
-    gate.add_permits(15);
+    gate.admit(15);
     db.all_ended(SOON).await;
 }
 
@@ -254,7 +242,7 @@ async fn a_changed_cap_counts_at_once() {
     assert_eq!(crowd.now(), 3);
     org_cap(&queue, org, "default", None).await;
     eventually(Duration::from_secs(2), || async { crowd.now() == 8 }).await;
-    gate.add_permits(8);
+    gate.admit(8);
     db.all_ended(SOON).await;
 }
 
@@ -267,7 +255,7 @@ async fn a_cap_set_while_jobs_run_is_freed_by_those_that_end() {
     // This worker hears of the cap up to a second after the dispatcher does.
     let _crew = worker::start(&db.queue().await, &book, worker::slots(8)).await;
     org_cap(&queue, org, "default", Some(1)).await;
-    gate.add_permits(20);
+    gate.admit(20);
     enqueue(&queue, org, "gated", 20).await;
     db.all_ended(Duration::from_secs(3)).await;
     assert_eq!(crowd.most(), 1);
@@ -283,11 +271,9 @@ async fn a_job_called_off_leaves_no_hole_in_the_cap() {
     let _crew = worker::start(&queue, &book, worker::slots(8)).await;
     let ids = enqueue(&queue, org, "gated", 4).await;
     eventually(SOON, || async { crowd.now() == 1 }).await;
-    let mut tx = queue.pool().begin().await.unwrap();
-    let (_, after) = jobs::cancel(&mut tx, org, ids[1], None, None).await.unwrap();
-    tx.commit().await.unwrap();
+    let (_, after) = act!(queue, tx => jobs::cancel(&mut tx, org, ids[1], None, None));
     queue.after(after).await;
-    gate.add_permits(4);
+    gate.admit(4);
     // No sweep runs here: the worker itself gives back what it could not claim.
     db.all_ended(Duration::from_secs(3)).await;
     assert_eq!(crowd.most(), 1);
@@ -331,7 +317,7 @@ async fn a_lanes_slots_follow_its_setting() {
     assert_eq!(crowd.most(), 2);
     platform(&queue, "default", slots(5)).await;
     eventually(SOON, || async { crowd.now() == 5 }).await;
-    gate.add_permits(9);
+    gate.admit(9);
     db.all_ended(SOON).await;
     assert_eq!(crowd.most(), 5);
 }

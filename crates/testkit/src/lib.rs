@@ -43,3 +43,10 @@ macro_rules! act {
         answer
     }};
 }
+
+/// Enqueues `count` jobs of `kind` with the payloads `{"n": 0}`, `{"n": 1}` …; answers their ids.
+pub async fn enqueue(queue: &queue::Queue, org: OrgId, kind: &str, count: usize) -> Vec<domain::JobId> {
+    let jobs = (0..count).map(|n| job(org, kind, &serde_json::json!({ "n": n }))).collect();
+    let outcomes = queue.enqueue_many(jobs).await;
+    outcomes.into_iter().map(|done| done.expect("a job is taken").job_id).collect()
+}

@@ -1,6 +1,7 @@
 //! The servers tests run against: those the environment names, else private ones, once a process.
 
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use embedded::{Options, Servers};
@@ -65,7 +66,7 @@ async fn private() -> Urls {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            let servers = start().await;
+            let servers = start(&folders::make()).await;
             let _ = send.send(urls(&servers));
             let _ = KEPT.set(servers);
             std::future::pending::<()>().await;
@@ -74,8 +75,8 @@ async fn private() -> Urls {
     receive.await.expect("the private servers did not start; the lines above say why")
 }
 
-async fn start() -> Servers {
-    let options = Options { keep_data: false, ..Options::new(folders::make()) };
+async fn start(folder: &Path) -> Servers {
+    let options = Options { keep_data: false, ..Options::new(folder) };
     Servers::start(options).await.expect("start private servers")
 }
 
@@ -85,6 +86,7 @@ fn urls(servers: &Servers) -> Urls {
 
 /// A pair of servers of one's own, to be stopped, restarted and flushed.
 pub struct OwnServers {
+    folder: PathBuf,
     servers: Servers,
     urls: Urls,
 }
@@ -92,9 +94,10 @@ pub struct OwnServers {
 impl OwnServers {
     /// Starts them; takes a few seconds.
     pub async fn start() -> Self {
-        let servers = start().await;
+        let folder = folders::make();
+        let servers = start(&folder).await;
         let urls = urls(&servers);
-        Self { servers, urls }
+        Self { folder, servers, urls }
     }
 
     /// Their addresses.
@@ -108,6 +111,13 @@ impl OwnServers {
         let client = redis::Client::open(&*self.urls.redis).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.expect("reach Redis");
         redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("empty Redis");
+    }
+
+    /// Starts Redis after [`Servers::stop_redis`] without what it had, as on a new disk.
+    pub async fn start_redis_empty(&self) {
+        let kept = self.folder.join("valkey").join("appendonlydir");
+        std::fs::remove_dir_all(&kept).expect("remove what Redis had written");
+        self.servers.start_redis().await.expect("start Redis");
     }
 
     /// Stops them and removes what they wrote.
