@@ -219,6 +219,21 @@ pub async fn set_platform(
     Ok(After { settings: true, ..After::default() })
 }
 
+/// Makes jobs due that were parked for a draining lane which is open by now. The opening released those it
+/// saw; a process that learns of it a second later still parks newcomers, and nobody else would let them go.
+pub(crate) async fn release_late(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "UPDATE job_wait w SET due_at = now()
+         FROM lane l
+         WHERE l.mode <> 'draining' AND w.what = 'lane' AND w.key = l.lane AND w.due_at IS NULL
+           AND NOT EXISTS (SELECT FROM lane_org o
+                           WHERE o.org_id = w.org_id AND o.lane = w.key AND o.mode = 'draining')",
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Jobs that were parked because the lane was draining become due; the promotion lets them in, in
 /// batches.
 async fn release_parked(

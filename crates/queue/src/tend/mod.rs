@@ -4,6 +4,7 @@
 //! Any number of processes may tend at once: rows are locked with SKIP LOCKED, or an advisory lock lets
 //! one do the sweep. There is no leader to lose.
 
+mod late;
 mod promote;
 mod prune;
 mod stats;
@@ -56,6 +57,7 @@ impl Tender {
     pub fn start(queue: &Queue, book: Arc<dyn KindBook>, config: TendConfig) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(promote::run(queue.clone(), stop.clone()));
+        tasks.spawn(late::run(queue.clone(), stop.clone()));
         tasks.spawn(sweep::run(queue.clone(), config, stop.clone()));
         tasks.spawn(prune::run(queue.clone(), book, config.prune_every, stop.clone()));
         Self { stop, tasks }
