@@ -62,12 +62,15 @@ macro_rules! dead {
 /// [`OpsError::Queue`].
 pub async fn groups(connection: &mut PgConnection, org: OrgId) -> Result<Vec<DeadGroup>, OpsError> {
     Ok(sqlx::query_as(
-        "SELECT kind, lane, coalesce(error_code, 'unknown') AS error_code, count(*) AS count,
-                min(finished_at) AS first_at, max(finished_at) AS last_at,
-                (array_agg(error_message ORDER BY finished_at DESC))[1] AS sample_message,
-                (array_agg(job_id ORDER BY finished_at DESC))[1] AS sample_job_id
-         FROM job_history WHERE org_id = $1 AND state = 'dead' AND discarded_at IS NULL
-         GROUP BY kind, lane, coalesce(error_code, 'unknown') ORDER BY count(*) DESC LIMIT 200",
+        // Ids are collected, not messages: those of a flood of dead letters would not fit into memory.
+        "SELECT g.kind, g.lane, g.error_code, g.count, g.first_at, g.last_at,
+                h.error_message AS sample_message, g.sample_job_id
+         FROM (SELECT kind, lane, coalesce(error_code, 'unknown') AS error_code, count(*) AS count,
+                      min(finished_at) AS first_at, max(finished_at) AS last_at,
+                      (array_agg(job_id ORDER BY finished_at DESC))[1] AS sample_job_id
+               FROM job_history WHERE org_id = $1 AND state = 'dead' AND discarded_at IS NULL
+               GROUP BY kind, lane, coalesce(error_code, 'unknown') ORDER BY count(*) DESC LIMIT 200) g
+         JOIN job_history h ON h.job_id = g.sample_job_id ORDER BY g.count DESC",
     )
     .bind(org.0)
     .fetch_all(connection)
