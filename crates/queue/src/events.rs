@@ -17,6 +17,8 @@ use crate::dispatch::Dispatch;
 
 /// Changes kept for each watched organisation.
 const KEPT: usize = 10_000;
+/// A stream that nobody adds to is gone after this, in seconds.
+const KEPT_FOR: i64 = 3600;
 /// A watch lasts this long unless renewed.
 const WATCH: Duration = Duration::from_secs(60);
 
@@ -82,7 +84,9 @@ impl Events {
             return;
         }
         let mut pipe = redis::pipe();
+        let mut orgs = HashSet::new();
         for (org, change) in changes {
+            orgs.insert(org);
             let Ok(json) = serde_json::to_string(&change) else {
                 continue;
             };
@@ -93,6 +97,9 @@ impl Events {
                 &[("c", json)],
             )
             .ignore();
+        }
+        for org in orgs {
+            pipe.expire(self.dispatch.keys().events(org), KEPT_FOR).ignore();
         }
         let _: Result<(), _> = pipe.query_async(&mut self.dispatch.redis()).await;
     }
