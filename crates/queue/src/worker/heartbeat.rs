@@ -20,13 +20,16 @@ pub(crate) async fn run(shared: Arc<Shared>, stopped: CancellationToken) {
         shared.slots.publish();
         match fleet::beat(&shared).await {
             Ok(true) => {}
-            Ok(false) if stopped.is_cancelled() || shared.draining.is_cancelled() => {}
+            Ok(false) if stopped.is_cancelled() => {}
             Ok(false) => {
                 // Paused, starved or cut off past its lease: others have the jobs. Whatever still runs
                 // here must not go on beside them, and can't be completed under the old name.
-                warn!(worker = %shared.identity.id(), "declared lost: stopping what runs and taking a new name");
+                warn!(worker = %shared.identity.id(), "declared lost: stopping what runs");
                 shared.flights.stop_all(StopReason::LeaseLost);
-                if let Err(error) = shared.identity.renew(&shared.queue, &shared.config).await {
+                // One that leaves takes no more jobs, so it needs no new name.
+                if !shared.draining.is_cancelled()
+                    && let Err(error) = shared.identity.renew(&shared.queue, &shared.config).await
+                {
                     warn!(error = %error, "could not register under a new name yet");
                 }
             }
