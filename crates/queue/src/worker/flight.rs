@@ -103,7 +103,6 @@ impl Flights {
         map.iter()
             .filter(|(_, (_, since))| since.elapsed() > Duration::from_secs(1))
             .map(|(id, _)| *id)
-            .take(1000)
             .collect()
     }
 
