@@ -5,7 +5,7 @@ use domain::JobId;
 /// A failure of the engine's servers or of its own rows.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// PostgreSQL can't be reached or refused to work; nothing was written.
+    /// PostgreSQL can't be reached or is going away. A statement under way may or may not have lasted.
     #[error("PostgreSQL is not available; try again shortly")]
     DatabaseAway(#[source] sqlx::Error),
     /// PostgreSQL answered with an error that trying again won't mend.

@@ -35,7 +35,7 @@ pub(crate) use slots::Slots;
 pub struct WorkerConfig {
     /// Name shown to people; the host's and process' by default.
     pub name: String,
-    /// Lanes to work in; all when empty.
+    /// Lanes to work in; all when empty. A name that is no lane is passed over: check names before.
     pub lanes: Vec<String>,
     /// Overrides every lane's slots (benchmarks, small machines).
     pub concurrency: Option<usize>,
@@ -80,7 +80,7 @@ impl Worker {
     /// by an apalis worker.
     ///
     /// # Errors
-    /// [`QueueError`] when the ledger is away, or a lane is named that does not exist.
+    /// [`QueueError`] when the ledger is away.
     pub async fn start(
         queue: Queue,
         book: Arc<dyn KindBook>,
