@@ -21,6 +21,10 @@ use crate::state::Api;
 /// A comment is sent when nothing else was for so long, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// Longest life of one stream. The client comes back with its last id, and its token is looked at again:
+/// a revoked one must not go on listening.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// Watch jobs change
 ///
 /// Each change is an event `job` whose data is `{"job_id", "kind", "lane", "state"}` and whose id can be sent
@@ -50,7 +54,8 @@ pub(crate) async fn events(
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| is_position(id));
     let watch =
         api.queue().events().watch(caller.actor.org_id, last.map(str::to_owned)).await.map_err(redis_away)?;
-    let events = changes(watch, permit).take_until(api.stopping().clone().cancelled_owned());
+    let over = tokio::time::timeout(LONGEST, api.stopping().clone().cancelled_owned());
+    let events = changes(watch, permit).take_until(over);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     // Proxies that collect answers before passing them on would hold the events back.
     response
