@@ -64,15 +64,16 @@ impl Which {
             && self.until.is_none()
     }
 
-    /// What died until now: a job that dies again while this runs is not taken a second time.
-    fn filter(&self) -> DeadFilter {
-        DeadFilter {
+    /// What died until now: a job that dies while this runs is neither taken twice nor taken unlooked at.
+    /// None when nothing was chosen.
+    fn filter(&self, all: bool) -> Option<DeadFilter> {
+        (all || !self.is_empty()).then(|| DeadFilter {
             kind: self.kind.clone(),
             error_code: self.code.clone(),
             lane: self.lane.clone(),
             from: self.since,
             until: Some(self.until.unwrap_or_else(Utc::now)),
-        }
+        })
     }
 }
 
@@ -210,18 +211,16 @@ async fn list(args: List, operator: &Operator, out: Out) -> anyhow::Result<()> {
 /// The counts by kind of what is meant. Refuses to mean everything by accident.
 async fn chosen(
     ids: &[JobId],
-    which: &Which,
-    all: bool,
+    filter: Option<&DeadFilter>,
     org: &Org,
     operator: &Operator,
 ) -> anyhow::Result<BTreeMap<String, i64>> {
-    let by_filter = all || !which.is_empty();
-    if ids.is_empty() != by_filter {
+    if ids.is_empty() != filter.is_some() {
         return Err(usage("name jobs, or choose them by --kind, --code, --lane, --since, --until or --all"));
     }
     let mut tx = operator.tx(org.org_id).await?;
-    if by_filter {
-        return Ok(ops::dead::count(tx.conn(), org.org_id, &which.filter()).await?.into_iter().collect());
+    if let Some(filter) = filter {
+        return Ok(ops::dead::count(tx.conn(), org.org_id, filter).await?.into_iter().collect());
     }
     let mut counts = BTreeMap::new();
     for id in ids {
@@ -252,9 +251,16 @@ fn announce(verb: &str, counts: &BTreeMap<String, i64>, yes: bool, out: Out) -> 
     Ok(false)
 }
 
-/// Refuses kinds that a plain replay must not touch.
+/// Refuses kinds that a plain replay must not touch, and those of which nobody here can say what it would do.
 fn check_effects(counts: &BTreeMap<String, i64>) -> anyhow::Result<()> {
     let catalogue = registry()?.catalogue();
+    let is_known = |name: &str| catalogue.iter().any(|kind| kind.kind == name);
+    if let Some(unknown) = counts.keys().find(|name| !is_known(name)) {
+        bail!(
+            "this program does not know {unknown}, so it can't tell what a replay would do; use the version that \
+             has it, or choose the other kinds with --kind"
+        );
+    }
     let money: Vec<&str> = catalogue
         .iter()
         .filter(|kind| kind.replay_needs == ReplayNeeds::Approval && counts.contains_key(kind.kind))
@@ -274,7 +280,8 @@ async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<(
     if args.payload.is_some() && args.jobs.len() != 1 {
         return Err(usage("--payload is for one job: name it"));
     }
-    let counts = chosen(&args.jobs, &args.which, args.all, &org, operator).await?;
+    let filter = args.which.filter(args.all);
+    let counts = chosen(&args.jobs, filter.as_ref(), &org, operator).await?;
     check_effects(&counts)?;
     if !announce("replay", &counts, args.yes, out)? {
         return Ok(());
@@ -284,12 +291,10 @@ async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<(
     let total = counts.values().sum::<i64>().unsigned_abs();
     let bar = out.progress(total, "replaying");
     let mut replayed = 0;
-    if args.jobs.is_empty() {
-        let filter = args.which.filter();
+    if let Some(filter) = &filter {
         loop {
             let mut tx = operator.tx(org.org_id).await?;
-            let (count, after) =
-                ops::dead::replay_where(tx.conn(), org.org_id, &filter, actor, CHUNK).await?;
+            let (count, after) = ops::dead::replay_where(tx.conn(), org.org_id, filter, actor, CHUNK).await?;
             tx.commit().await?;
             settle(&queue, after).await;
             replayed += count;
@@ -330,7 +335,8 @@ async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<(
 
 async fn discard(args: Discard, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let org = operator.org(&args.which.org).await?;
-    let counts = chosen(&args.jobs, &args.which, args.all, &org, operator).await?;
+    let filter = args.which.filter(args.all);
+    let counts = chosen(&args.jobs, filter.as_ref(), &org, operator).await?;
     if !announce("discard", &counts, args.yes, out)? {
         return Ok(());
     }
@@ -338,12 +344,11 @@ async fn discard(args: Discard, operator: &Operator, out: Out) -> anyhow::Result
     let total = counts.values().sum::<i64>().unsigned_abs();
     let bar = out.progress(total, "discarding");
     let mut discarded = 0;
-    if args.jobs.is_empty() {
-        let filter = args.which.filter();
+    if let Some(filter) = &filter {
         loop {
             let mut tx = operator.tx(org.org_id).await?;
             let count =
-                ops::dead::discard_where(tx.conn(), org.org_id, &filter, actor, &args.reason, CHUNK).await?;
+                ops::dead::discard_where(tx.conn(), org.org_id, filter, actor, &args.reason, CHUNK).await?;
             tx.commit().await?;
             discarded += count;
             bar.set_position(discarded);
