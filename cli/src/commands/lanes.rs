@@ -47,7 +47,7 @@ struct Lane {
 struct Set {
     /// The lane's name
     lane: String,
-    /// Slots in each worker process; workers take it on when they are started again
+    /// Slots in each worker process; running workers take it on within seconds
     #[arg(long)]
     concurrency: Option<i32>,
     /// Most jobs of one organisation that run at once over all workers
