@@ -1,11 +1,12 @@
 //! Reading open jobs in bulk: what must be dispatched again, and what a lost worker held.
 
-use domain::{JobId, OrgId, WorkerId};
+use domain::{JobId, JobState, OrgId, WorkerId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
 use uuid::Uuid;
 
 use crate::dispatch::Ready;
+use crate::events::JobChange;
 use crate::new_job::NewJob;
 
 /// A job whose worker died this often while running it is poison: a dead letter.
@@ -93,6 +94,8 @@ pub(crate) async fn lose_workers(
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) ready: Ready,
+    /// Kind name.
+    pub(crate) kind: std::sync::Arc<str>,
     /// It was its worker's death once too often and is a dead letter now.
     pub(crate) poison: bool,
 }
@@ -136,11 +139,11 @@ pub(crate) async fn recover(
              UPDATE job j SET state = 'queued', worker_id = NULL, queued_at = now(),
                     attempt = attempt - 1, recoveries = recoveries + 1
              FROM orphan o WHERE j.job_id = o.job_id AND j.recoveries + 1 < $2
-             RETURNING j.job_id, j.org_id, j.lane, j.priority, j.run_at
+             RETURNING j.job_id, j.org_id, j.lane, j.priority, j.run_at, j.kind
          )
-         SELECT job_id, org_id, lane, priority, run_at, false AS poison FROM back
+         SELECT job_id, org_id, lane, priority, run_at, kind, false AS poison FROM back
          UNION ALL
-         SELECT job_id, org_id, lane, priority, run_at, true FROM poison"
+         SELECT job_id, org_id, lane, priority, run_at, kind, true FROM poison"
     ))
     .bind(limit)
     .bind(MAX_RECOVERIES)
@@ -148,14 +151,21 @@ pub(crate) async fn recover(
     .await?;
     let mut recovered = Vec::with_capacity(rows.len());
     for row in &rows {
-        recovered.push(Recovered { ready: ready(row)?, poison: row.try_get("poison")? });
+        recovered.push(Recovered {
+            ready: ready(row)?,
+            kind: row.try_get::<&str, _>("kind")?.into(),
+            poison: row.try_get("poison")?,
+        });
     }
     Ok(recovered)
 }
 
-/// Ends open jobs whose deadline has passed and which no worker holds. Answers how many.
-pub(crate) async fn expire(connection: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(concat!(
+/// Ends open jobs whose deadline has passed and which no worker holds. Answers which.
+pub(crate) async fn expire(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(OrgId, JobChange)>, sqlx::Error> {
+    sqlx::query(concat!(
         "WITH late AS (
              SELECT job_id FROM job
              WHERE deadline_at < now() AND state <> 'running'
@@ -177,12 +187,22 @@ pub(crate) async fn expire(connection: &mut PgConnection, limit: i64) -> Result<
         super::finish::moved!(),
         ") SELECT 'expired', now(), 'deadline_passed', 'the deadline passed before the job could run', ",
         super::finish::moved!(),
-        " FROM gone"
+        " FROM gone RETURNING job_id, org_id, kind, lane"
     ))
     .bind(limit)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| {
+        let change = JobChange {
+            job_id: JobId(row.try_get(0)?),
+            kind: row.try_get::<&str, _>(2)?.into(),
+            lane: row.try_get::<&str, _>(3)?.into(),
+            state: JobState::Expired,
+        };
+        Ok((OrgId(row.try_get(1)?), change))
+    })
+    .collect()
 }
 
 /// Open batches whose last job was counted by a sweep rather than by a completion.

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use domain::{JobState, OrgId};
 use sqlx::{Connection, PgConnection};
 use telemetry::metric;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use super::TendConfig;
 use crate::dispatch::Ready;
 use crate::engine::Queue;
 use crate::error::QueueError;
+use crate::events::JobChange;
 use crate::ledger::finish::count_batch;
 use crate::ledger::insert::insert;
 use crate::ledger::{Profile, open_rows};
@@ -80,7 +82,13 @@ impl Sweeper {
             self.swept = Some(Instant::now());
         }
         if due {
-            while open_rows::expire(&mut connection, BATCH).await? > 0 {}
+            loop {
+                let expired = open_rows::expire(&mut connection, BATCH).await?;
+                if expired.is_empty() {
+                    break;
+                }
+                self.tell(expired).await;
+            }
             self.close_batches(&mut connection).await?;
         }
         self.connection = Some(connection);
@@ -107,8 +115,12 @@ impl Sweeper {
             }
             let mut back: Vec<Ready> = Vec::with_capacity(count);
             let mut idle = Vec::with_capacity(count);
+            let mut changes = Vec::with_capacity(count);
             for job in recovered {
                 idle.push((job.ready.lane.clone(), job.ready.org_id, job.ready.job_id));
+                let state = if job.poison { JobState::Dead } else { JobState::Queued };
+                let (job_id, lane) = (job.ready.job_id, job.ready.lane.clone());
+                changes.push((job.ready.org_id, JobChange { job_id, kind: job.kind, lane, state }));
                 metrics::counter!(metric::JOBS_RECOVERED_TOTAL, "lane" => job.ready.lane.clone())
                     .increment(1);
                 if job.poison {
@@ -121,8 +133,20 @@ impl Sweeper {
             if let Err(error) = self.queue.dispatch().release(&idle).await {
                 debug!(error = %error, "capped lanes' counts are corrected later");
             }
+            self.tell(changes).await;
             self.queue.send(back);
         }
+    }
+
+    /// Counts the ends among these changes and shows all of them to whoever watches.
+    async fn tell(&self, mut changes: Vec<(OrgId, JobChange)>) {
+        for (_, change) in changes.iter().filter(|(_, change)| change.state.is_final()) {
+            metrics::counter!(metric::JOBS_FINISHED_TOTAL, "kind" => change.kind.clone(),
+                "lane" => change.lane.clone(), "outcome" => change.state.as_str())
+            .increment(1);
+        }
+        changes.retain(|(org, _)| self.queue.events().is_watched(*org));
+        self.queue.events().publish(changes).await;
     }
 
     async fn dispatch_side(&mut self, connection: &mut PgConnection, full: bool) -> Result<(), QueueError> {
@@ -194,7 +218,7 @@ impl Sweeper {
         .await?;
         let before = chrono::Utc::now().timestamp_millis() - 5_000;
         for (lane, org) in capped {
-            let org = domain::OrgId(org);
+            let org = OrgId(org);
             let counted = self.queue.dispatch().running_before(&lane, org, before).await?;
             if counted.is_empty() {
                 continue;
@@ -218,7 +242,7 @@ impl Sweeper {
             let mut tx = connection.begin().await?;
             let callback = count_batch(&mut tx, batch, 0, 0).await?;
             if let Some(job) = &callback {
-                insert(&mut tx, &[(job, domain::JobState::Queued)]).await?;
+                insert(&mut tx, &[(job, JobState::Queued)]).await?;
             }
             tx.commit().await?;
             self.queue.announce(callback.as_slice());

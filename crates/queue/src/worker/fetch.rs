@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{JobId, OrgId};
+use domain::{JobId, JobState, OrgId};
 use sqlx::PgConnection;
 use telemetry::metric;
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::flight::Stop;
 use super::slots::{Room, Slot};
 use super::{Assignment, Shared, screen};
-use crate::dispatch::{SCRIPT_BATCH, Taken, Waiter, Want};
+use crate::dispatch::{Nudger, SCRIPT_BATCH, Taken, Waiter, Want};
 use crate::error::QueueError;
+use crate::events::JobChange;
 use crate::ledger::Profile;
 use crate::ledger::claim::{Claimed, claim};
 use crate::ledger::finish::Settled;
@@ -37,7 +38,12 @@ pub(crate) fn start(
 ) {
     let lanes: Lanes = Arc::new(lanes.into_iter().collect());
     let waiter = Waiter::new(shared.queue.dispatch().clone(), shared.identity.id());
-    let sleep = Arc::new(Sleep { waiter: Mutex::new(waiter), more: Notify::new() });
+    let sleep = Arc::new(Sleep {
+        nudger: waiter.nudger(),
+        waiter: Mutex::new(waiter),
+        listening: std::sync::Mutex::default(),
+        more: Notify::new(),
+    });
     for _ in 0..FETCHERS {
         let fetcher = Fetcher {
             shared: shared.clone(),
@@ -52,8 +58,25 @@ pub(crate) fn start(
 
 struct Sleep {
     waiter: Mutex<Waiter>,
+    nudger: Nudger,
+    /// Lanes that the sleeper can be woken by.
+    listening: std::sync::Mutex<Vec<Arc<str>>>,
     /// Rung when there is more than one fetcher can carry.
     more: Notify,
+}
+
+impl Sleep {
+    fn listen(&self, rooms: &[Room]) -> Vec<Arc<str>> {
+        let lanes: Vec<Arc<str>> = rooms.iter().map(|room| room.lane.clone()).collect();
+        self.listening.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(&lanes);
+        lanes
+    }
+
+    /// Whether a lane with room is none that the sleeper can be woken by.
+    fn misses(&self, rooms: &[Room]) -> bool {
+        let lanes = self.listening.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        rooms.iter().any(|room| !lanes.contains(&room.lane))
+    }
 }
 
 struct Fetcher {
@@ -120,14 +143,17 @@ impl Fetcher {
     /// Nothing to do: sleep in the dispatcher, or wait for the fetcher that does.
     async fn rest(&self, rooms: &[Room]) {
         let Ok(mut waiter) = self.sleep.waiter.try_lock() else {
+            // A slot that came free woke only one of the two: it may be that the sleeper did not hear of it.
+            if self.sleep.misses(rooms) {
+                self.sleep.nudger.nudge().await;
+            }
             tokio::select! {
                 () = self.sleep.more.notified() => {}
                 () = self.shared.draining.cancelled() => {}
             }
             return;
         };
-        let lanes: Vec<Arc<str>> = rooms.iter().map(|room| room.lane.clone()).collect();
-        let nudger = waiter.nudger();
+        let lanes = self.sleep.listen(rooms);
         let sleep = waiter.sleep(&lanes);
         tokio::pin!(sleep);
         let result = loop {
@@ -142,8 +168,8 @@ impl Fetcher {
                 } => {
                     // A lane that was full or paused has room again: it must be listened to as well.
                     let rooms = self.shared.slots.room(&self.shared.queue.lanes());
-                    if rooms.iter().any(|room| !lanes.contains(&room.lane)) {
-                        nudger.nudge().await;
+                    if self.sleep.misses(&rooms) {
+                        self.sleep.nudger.nudge().await;
                     }
                 }
             }
@@ -198,6 +224,7 @@ impl Fetcher {
             }
         }
         self.shared.flights.add(go.iter().map(|one| (one.job.job_id, one.stop.clone())));
+        self.show(&go).await;
         for assignment in go {
             let lane = assignment.job.lane.clone();
             let handed = match self.lanes.get(&lane) {
@@ -210,6 +237,21 @@ impl Fetcher {
                 self.shared.completer.send(worker, &assignment.job, Settled::Released, None).await;
             }
         }
+    }
+
+    /// Shows to whoever watches that these jobs run now. Before they do: their ends come after it.
+    async fn show(&self, starting: &[Assignment]) {
+        let events = self.shared.queue.events();
+        let changes: Vec<_> = starting
+            .iter()
+            .map(|one| &one.job)
+            .filter(|job| events.is_watched(job.org_id))
+            .map(|job| {
+                let (kind, lane) = (job.kind.clone(), job.lane.clone());
+                (job.org_id, JobChange { job_id: job.job_id, kind, lane, state: JobState::Running })
+            })
+            .collect();
+        events.publish(changes).await;
     }
 
     /// Ids that were counted against a cap but that nobody runs must not fill it.
