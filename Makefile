@@ -32,7 +32,7 @@ chaos: ## Kill workers, Redis and PostgreSQL under load, the long form (some min
 	@COUNTERSIGN_CHAOS=long cargo test --workspace --test chaos -- --nocapture --test-threads=1
 
 openapi: ## Write docs/openapi.json anew from the routes
-	@UPDATE=1 cargo test --workspace --test api -- openapi
+	@UPDATE=1 cargo test --workspace --test openapi
 
 clean-data: ## Remove what `make up` keeps: the demo's data, token and logs
 	@if [ -e .countersign/dev.lock ] && ! flock --nonblock .countersign/dev.lock true 2>/dev/null; then \
