@@ -228,3 +228,27 @@ async fn three_workers_together_keep_an_organisations_cap() {
     gate.open();
     db.all_ended(SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_lane_was_full_hears_of_the_next_job_at_once() {
+    let db = TestDb::new().await;
+    let org = db.org("acme").await;
+    let queue = db.queue().await;
+    let book = Book::of([slow("work", Duration::from_millis(15))]);
+    let _crew = worker::start(&queue, &book, worker::slots(1)).await;
+    let mut waits = Vec::new();
+    for n in 0..40 {
+        let told = queue.enqueue(job(org, "work", &json!({ "n": n }))).await.unwrap();
+        // The next one comes a moment after its lane had room again.
+        db.reaches(told.job_id, domain::JobState::Succeeded, SOON).await;
+        let asked = Instant::now();
+        let told = queue.enqueue(job(org, "work", &json!({ "n": n }))).await.unwrap();
+        eventually(SOON, || async { book.runs_of(told.job_id) == 1 }).await;
+        let start = book.starts().into_iter().find(|start| start.job == told.job_id).unwrap();
+        waits.push(start.at.duration_since(asked));
+    }
+    waits.sort();
+    // The look that a sleeper takes every half second would show.
+    let late = waits.iter().filter(|wait| **wait > Duration::from_millis(150)).count();
+    assert!(late <= 2, "{late} of 40 waited: {waits:?}");
+}

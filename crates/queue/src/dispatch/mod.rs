@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub(crate) use keys::Keys;
 pub(crate) use pusher::Pusher;
-pub(crate) use waiter::Waiter;
+pub(crate) use waiter::{Nudger, Waiter};
 
 /// At most this many ids go through one call of a script, whatever the backlog.
 pub const SCRIPT_BATCH: usize = 500;
