@@ -194,9 +194,7 @@ where
                 (outcome, _) => outcome,
             };
             let settled = match outcome {
-                Ran::Returned(Ok(Ok(success))) => {
-                    Settled::Succeeded { result: success.result, next: success.next }
-                }
+                Ran::Returned(Ok(Ok(success))) => succeed(&shared, &job, success),
                 Ran::Returned(Ok(Err(failure))) => decide(&shared, &job, &failure.into()),
                 Ran::Returned(Err(panic)) => {
                     let panicked: BoxDynError = Box::new(Panicked::from_payload(&panic));
@@ -246,6 +244,22 @@ impl Panicked {
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_else(|| "no message".into()),
         )
+    }
+}
+
+/// Takes what a handler left behind, unless it could never run: then nobody would miss it, so the job is
+/// a dead letter that says so. Trying again would do its work twice for the same refusal.
+fn succeed(shared: &Shared, job: &Claimed, success: Success) -> Settled {
+    let refused = success.next.iter().find_map(|next| {
+        shared.queue.check_later(job.org_id, next).err().map(|refusal| format!("{}: {refusal}", next.kind))
+    });
+    match refused {
+        None => Settled::Succeeded { result: success.result, next: success.next },
+        Some(message) => Settled::Ended {
+            state: JobState::Dead,
+            code: "successor_refused".into(),
+            message: clean(&message),
+        },
     }
 }
 

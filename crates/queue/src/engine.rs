@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use domain::{JobId, JobState, OrgId};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, PgPool, Row};
@@ -92,6 +92,18 @@ impl LaneTable {
                     .orgs
                     .get(&(org, lane.lane.clone()))
                     .is_some_and(|setting| setting.mode == LaneMode::Draining))
+    }
+
+    /// The state a job starts in; none when there is no such lane.
+    pub(crate) fn first_state(&self, job: &NewJob, now: DateTime<Utc>) -> Option<JobState> {
+        let lane = self.get(&job.lane)?;
+        Some(if job.run_at.is_some_and(|at| at > now) {
+            JobState::Scheduled
+        } else if self.is_draining(lane, job.org_id) {
+            JobState::Parked
+        } else {
+            JobState::Queued
+        })
     }
 
     async fn load(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
@@ -265,23 +277,28 @@ impl Queue {
         }
     }
 
-    /// The state a job starts in.
+    /// The state a job starts in. A chain whose later links have no lane would break unseen: it is refused.
     fn first_state(&self, job: &NewJob) -> Result<JobState, EnqueueError> {
         let lanes = self.lanes();
-        let Some(lane) = lanes.get(&job.lane) else {
+        let state = lanes.first_state(job, Utc::now()).ok_or_else(|| {
             let known: Vec<&str> = lanes.lanes.iter().map(|lane| &*lane.lane).collect();
-            return Err(EnqueueError::Invalid {
+            EnqueueError::Invalid {
                 field: "lane",
                 problem: format!("there is no lane “{}”; use one of {}", job.lane, known.join(", ")),
-            });
-        };
-        Ok(if job.run_at.is_some_and(|at| at > Utc::now()) {
-            JobState::Scheduled
-        } else if lanes.is_draining(lane, job.org_id) {
-            JobState::Parked
-        } else {
-            JobState::Queued
-        })
+            }
+        })?;
+        job.successors.iter().try_for_each(|next| self.first_state(next).map(|_| ()))?;
+        Ok(state)
+    }
+
+    /// Refuses a job that is to be enqueued later, on behalf of `org`, when it could not be enqueued now.
+    pub(crate) fn check_later(&self, org: OrgId, job: &NewJob) -> Result<(), EnqueueError> {
+        if job.org_id != org {
+            let problem = "a successor or callback belongs to the organisation of what it follows".into();
+            return Err(EnqueueError::Invalid { field: "org_id", problem });
+        }
+        job.check(Utc::now())?;
+        self.first_state(job).map(|_| ())
     }
 
     fn settle(&self, job: &NewJob, inserted: Inserted) -> Result<Enqueued, EnqueueError> {

@@ -144,7 +144,16 @@ impl NewJob {
                 return Err(invalid("deadline_at", "must lie after run_at".into()));
             }
         }
-        self.successors.iter().try_for_each(|job| job.check(now))
+        for next in &self.successors {
+            if next.org_id != self.org_id {
+                return Err(invalid(
+                    "org_id",
+                    "a successor belongs to its predecessor's organisation".into(),
+                ));
+            }
+            next.check(now)?;
+        }
+        Ok(())
     }
 
     /// SHA-256 of kind, version and payload text: what an idempotency key is bound to.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::insert::{Inserted, insert};
 use crate::dispatch::Ready;
+use crate::engine::LaneTable;
 use crate::new_job::NewJob;
 
 /// How one claim ended.
@@ -75,6 +76,7 @@ pub(crate) async fn finish(
     connection: &mut PgConnection,
     worker: WorkerId,
     group: &[Completion],
+    lanes: &LaneTable,
 ) -> Result<Finished, sqlx::Error> {
     if group.iter().all(Completion::is_plain) {
         let accepted = finish_plain(connection, worker, group.iter()).await?;
@@ -89,7 +91,7 @@ pub(crate) async fn finish(
     finish_ended(&mut tx, worker, group, &mut done).await?;
     finish_waiting(&mut tx, worker, group, &mut done).await?;
     release(&mut tx, worker, group, &mut done).await?;
-    follow_up(&mut tx, group, &mut done).await?;
+    follow_up(&mut tx, group, lanes, &mut done).await?;
     tx.commit().await?;
     Ok(done)
 }
@@ -312,6 +314,7 @@ async fn release(
 async fn follow_up(
     connection: &mut PgConnection,
     group: &[Completion],
+    lanes: &LaneTable,
     done: &mut Finished,
 ) -> Result<(), sqlx::Error> {
     let mut next: Vec<NewJob> = Vec::new();
@@ -340,13 +343,8 @@ async fn follow_up(
         return Ok(());
     }
     let now = Utc::now();
-    let entries: Vec<_> = next
-        .iter()
-        .map(|job| {
-            let later = job.run_at.is_some_and(|at| at > now);
-            (job, if later { JobState::Scheduled } else { JobState::Queued })
-        })
-        .collect();
+    let entries: Vec<_> =
+        next.iter().map(|job| (job, lanes.first_state(job, now).unwrap_or(JobState::Queued))).collect();
     for (job, inserted) in next.iter().zip(insert(connection, &entries).await?) {
         if inserted == Inserted::Created(JobState::Queued) {
             done.ready.push(Ready {

@@ -49,12 +49,16 @@ pub async fn create(
     if name.len() > 200 {
         return Err(EnqueueError::Invalid { field: "name", problem: "must have at most 200 bytes".into() });
     }
+    if jobs.iter().any(|job| job.org_id != org) {
+        let problem = "a batch's jobs belong to its organisation".into();
+        return Err(EnqueueError::Invalid { field: "org_id", problem });
+    }
     let batch = BatchId::new();
     for job in jobs.iter_mut() {
         job.batch_id = Some(batch);
     }
     if let Some(callback) = &callback {
-        callback.check(Utc::now())?;
+        queue.check_later(org, callback)?;
     }
     let callback = callback
         .map(|job| serde_json::to_value(job).map_err(|error| sqlx::Error::Encode(Box::new(error))))

@@ -133,7 +133,7 @@ async fn commit(
                 }
             },
         };
-        match finish(&mut connection, worker, group).await {
+        match finish(&mut connection, worker, group, &queue.lanes()).await {
             Ok(finished) => {
                 *slot = Some(connection);
                 return finished;
@@ -168,7 +168,7 @@ async fn commit(
                         message: "the ledger could not store the outcome of this run".into(),
                     };
                 }
-                return finish(&mut connection, worker, &plain).await.unwrap_or_default();
+                return finish(&mut connection, worker, &plain, &queue.lanes()).await.unwrap_or_default();
             }
         }
     }
