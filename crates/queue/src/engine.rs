@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::{JobId, JobState, OrgId};
+use domain::{JobId, JobState, LimitUse, OrgId};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, PgPool, Row};
 use telemetry::metric;
@@ -17,7 +17,7 @@ use crate::error::{EnqueueError, QueueError};
 use crate::events::{Events, JobChange};
 use crate::ledger::insert::{Inserted, insert};
 use crate::ledger::{Ledger, Profile};
-use crate::limiter::{Limiter, RateTable};
+use crate::limiter::{Asking, Limiter, RateTable, Verdict};
 use crate::new_job::{Enqueued, NewJob};
 use crate::ops::lanes::LaneMode;
 
@@ -417,6 +417,29 @@ impl Queue {
         &self.inner.limiter
     }
 
+    /// Asks the limiter for one job, by rates that are not older than their last edit.
+    ///
+    /// # Errors
+    /// What Redis said.
+    pub(crate) async fn ask_limits(
+        &self,
+        org: OrgId,
+        draws: &[LimitUse],
+        asking: Asking<'_>,
+    ) -> Result<Verdict, redis::RedisError> {
+        let verdict = self.limiter().ask(org, draws, asking).await?;
+        if verdict != Verdict::Stale {
+            return Ok(verdict);
+        }
+        if let Err(error) = self.refresh_settings().await {
+            debug!(error = %error, "rates were edited but can't be read yet");
+        }
+        Ok(match self.limiter().ask(org, draws, asking).await? {
+            Verdict::Stale => Verdict::Wait { by: 0, micros: 1_000_000 },
+            verdict => verdict,
+        })
+    }
+
     /// The dispatcher.
     #[must_use]
     pub fn dispatch(&self) -> &Dispatch {
@@ -461,6 +484,7 @@ impl Queue {
                 warn!(error = %error, "settings were changed but not read back yet");
             }
             let _ = self.apply_org_rules().await;
+            let _ = self.inner.limiter.announce_rates().await;
         }
         let watched = after.changes.into_iter().filter(|(org, _)| self.inner.events.is_watched(*org));
         self.inner.events.publish(watched.collect()).await;

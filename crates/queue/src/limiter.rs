@@ -3,7 +3,8 @@
 //! A job draws on all its limits or on none. Jobs that are turned away get a place in the line: the time
 //! they are told is the time their turn comes if everybody before them runs, so a parked job knows
 //! "until when", comes back in order and never polls. Rates are data (`rate_limit`), read into a table
-//! that every process refreshes.
+//! that every process refreshes. A bucket remembers the rate it was last counted at: when the rate is
+//! edited, what was used stays used, in units, and no wait of the old rate outlives it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, RwLock};
@@ -41,10 +42,16 @@ impl Rate {
 #[derive(Debug, Default)]
 pub struct RateTable {
     rates: HashMap<(Option<OrgId>, String, String), Rate>,
+    /// When it was read, by the ledger's clock, in microseconds.
+    read_at: i64,
 }
 
 impl RateTable {
     pub(crate) async fn load(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        // The clock first: what is committed from now on may or may not be in the table.
+        let read_at = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint")
+            .fetch_one(&mut *connection)
+            .await?;
         let rows = sqlx::query("SELECT org_id, name, key, units, period_ms, burst FROM rate_limit")
             .fetch_all(connection)
             .await?;
@@ -58,7 +65,7 @@ impl RateTable {
             };
             rates.insert((org.map(OrgId), row.try_get(1)?, row.try_get(2)?), rate);
         }
-        Ok(Self { rates })
+        Ok(Self { rates, read_at })
     }
 
     /// The most specific rate and the bucket it counts in; none means no limit.
@@ -77,6 +84,10 @@ impl RateTable {
     }
 }
 
+/// Longest wait that is told, in microseconds: a year. Whoever is told it asks again then; a line that is
+/// longer (one unit a month and a million jobs) must not reach times that no calendar holds.
+const LONGEST_WAIT_US: u64 = 365 * 24 * 3600 * 1_000_000;
+
 /// What the limiter said to one job.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
@@ -84,43 +95,71 @@ pub(crate) enum Verdict {
     Go,
     /// Turned away by the draw with this index; its turn comes in so many microseconds.
     Wait { by: usize, micros: u64 },
+    /// Rates were edited since this process read them.
+    Stale,
 }
 
-/// KEYS: none. ARGV: prefix, in_line ('1' when the job already stood in line), then groups of bucket,
-/// interval µs, burst, units. Answers {-1, 0} for go, or {index, µs}.
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking<'a> {
+    /// A newcomer, who stands behind everybody in line.
+    New,
+    /// Somebody whose turn has come.
+    InLine,
+    /// Somebody who stood in a line that is drawn up anew, and takes a place in this drawing of it.
+    Anew(&'a str),
+}
+
+/// KEYS: prefix. ARGV: 'new', 'line' (the job's turn in the line has come) or the id of a new drawing of
+/// the line; when the rates were read; then groups of bucket, interval µs, burst, units. Answers {-1, 0}
+/// for go, {-2, 0} when rates were edited since, or {index, µs}.
 ///
 /// `tat` is the theoretical arrival time of what was really let through, `line` that of the last one
-/// in line. A newcomer joins the line when there is one; somebody from the line only asks `tat`.
+/// in line. A newcomer joins the line when there is one; somebody from the line only asks `tat`. Both
+/// times are kept at the interval `iv`, and stretched or shrunk when the bucket's interval is another now.
 static ASK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local ns, in_line = KEYS[1], ARGV[1] == '1'
+local ns, in_line = KEYS[1], ARGV[1] == 'line'
+local drawing = not in_line and ARGV[1] ~= 'new' and ARGV[1] or nil
+local edited = redis.call('GET', ns .. ':rates')
+if edited and tonumber(edited) > tonumber(ARGV[2]) then return {-2, '0'} end
 local worst, worst_wait = -1, 0
 local draws = {}
-for i = 2, #ARGV, 4 do
+for i = 3, #ARGV, 4 do
   local key = ns .. ':limit:' .. ARGV[i]
   local interval, burst, units = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local both = redis.call('HMGET', key, 'tat', 'line')
-  local tat = math.max(tonumber(both[1]) or 0, now)
-  local line = math.max(tonumber(both[2]) or 0, tat)
+  local held = redis.call('HMGET', key, 'tat', 'line', 'iv', 'drawing')
+  local tat = math.max(tonumber(held[1]) or 0, now)
+  local line = math.max(tonumber(held[2]) or 0, tat)
+  local scale = interval / (tonumber(held[3]) or interval)
+  if scale ~= 1 then
+    tat = now + (tat - now) * scale
+    line = now + (line - now) * scale
+  end
+  -- the first of a new drawing begins it
+  if drawing and held[4] ~= drawing then line = tat end
   local cost = units * interval
   -- more units than a full burst could ever hold: let through when the bucket is full
   local room = math.max(burst * interval, cost)
   local from = in_line and tat or line
   local wait = from + cost - room - now
-  draws[#draws + 1] = {key, tat, line, cost, wait}
+  draws[#draws + 1] = {key, tat, line, cost, wait, ARGV[i + 1]}
   if wait > 0.5 and wait > worst_wait then worst, worst_wait = #draws - 1, wait end
 end
 for _, d in ipairs(draws) do
+  local tat, line = nil, nil
   if worst < 0 then
-    local tat = d[2] + d[4]
-    redis.call('HSET', d[1], 'tat', string.format('%.0f', tat), 'line', string.format('%.0f', math.max(tat, d[3])))
-    redis.call('PEXPIRE', d[1], math.ceil((math.max(tat, d[3]) - now) / 1000) + 60000)
+    tat = d[2] + d[4]
+    line = math.max(tat, d[3])
   elseif not in_line and d[5] > 0.5 then
-    local line = d[3] + d[4]
-    redis.call('HSET', d[1], 'line', string.format('%.0f', line))
+    tat, line = d[2], d[3] + d[4]
+  end
+  if tat then
+    redis.call('HSET', d[1], 'tat', string.format('%.0f', tat), 'line', string.format('%.0f', line), 'iv', d[6])
+    if drawing then redis.call('HSET', d[1], 'drawing', drawing) end
     redis.call('PEXPIRE', d[1], math.ceil((line - now) / 1000) + 60000)
   end
 end
@@ -152,39 +191,60 @@ impl Limiter {
         self.table.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Asks for several jobs at once, in order. `in_line` says that they already waited for their turn.
+    /// Asks for one job: all its draws or none.
     pub(crate) async fn ask(
         &self,
-        jobs: &[(OrgId, &[LimitUse])],
-        in_line: bool,
-    ) -> Result<Vec<Verdict>, redis::RedisError> {
+        org: OrgId,
+        draws: &[LimitUse],
+        asking: Asking<'_>,
+    ) -> Result<Verdict, redis::RedisError> {
         let table = self.table();
-        let mut redis = self.redis.clone();
-        let mut verdicts = Vec::with_capacity(jobs.len());
-        for (org, draws) in jobs {
-            let found: Vec<(usize, String, Rate, u32)> = draws
-                .iter()
-                .enumerate()
-                .filter_map(|(at, draw)| {
-                    table.find(*org, draw).map(|(bucket, rate)| (at, bucket, rate, draw.units.max(1)))
-                })
-                .collect();
-            if found.is_empty() {
-                verdicts.push(Verdict::Go);
-                continue;
-            }
-            let mut call = ASK.key(self.keys.prefix());
-            call.arg(u8::from(in_line));
-            for (_, bucket, rate, units) in &found {
-                call.arg(bucket).arg(rate.interval_us()).arg(rate.burst).arg(*units);
-            }
-            let (worst, micros): (i64, u64) = call.invoke_async(&mut redis).await?;
-            verdicts.push(match usize::try_from(worst) {
-                Err(_) => Verdict::Go,
-                Ok(at) => Verdict::Wait { by: found.get(at).map_or(0, |found| found.0), micros },
-            });
+        let found: Vec<(usize, String, Rate, u32)> = draws
+            .iter()
+            .enumerate()
+            .filter_map(|(at, draw)| {
+                table.find(org, draw).map(|(bucket, rate)| (at, bucket, rate, draw.units.max(1)))
+            })
+            .collect();
+        if found.is_empty() {
+            return Ok(Verdict::Go);
         }
-        Ok(verdicts)
+        let mut call = ASK.key(self.keys.prefix());
+        call.arg(match asking {
+            Asking::New => "new",
+            Asking::InLine => "line",
+            Asking::Anew(drawing) => drawing,
+        });
+        call.arg(table.read_at);
+        for (_, bucket, rate, units) in &found {
+            call.arg(bucket).arg(rate.interval_us()).arg(rate.burst).arg(*units);
+        }
+        let (worst, micros): (i64, u64) = call.invoke_async(&mut self.redis.clone()).await?;
+        Ok(match usize::try_from(worst) {
+            Ok(at) => Verdict::Wait {
+                by: found.get(at).map_or(0, |found| found.0),
+                micros: micros.min(LONGEST_WAIT_US),
+            },
+            Err(_) if worst == -2 => Verdict::Stale,
+            Err(_) => Verdict::Go,
+        })
+    }
+
+    /// Tells every process that rates were edited before this one's table was read: whoever asks by an
+    /// older table has to read them first. All of them would do so within seconds; until then a place in
+    /// line would be told at the old rate.
+    ///
+    /// # Errors
+    /// What Redis said.
+    pub(crate) async fn announce_rates(&self) -> Result<(), redis::RedisError> {
+        let read_at = self.table().read_at;
+        redis::cmd("SET")
+            .arg(self.keys.rates())
+            .arg(read_at)
+            .arg("EX")
+            .arg(3600)
+            .query_async(&mut self.redis.clone())
+            .await
     }
 
     /// How full a bucket is, for people: (units in use of the burst, seconds the line is long).
@@ -196,17 +256,20 @@ impl Limiter {
             return Ok(None);
         };
         let mut redis = self.redis.clone();
-        let ((secs, micros), (tat, line)): ((f64, f64), (Option<f64>, Option<f64>)) = redis::pipe()
+        type Held = (Option<f64>, Option<f64>, Option<f64>);
+        let ((secs, micros), (tat, line, counted_at)): ((f64, f64), Held) = redis::pipe()
             .cmd("TIME")
             .cmd("HMGET")
             .arg(self.keys.limit(&bucket))
             .arg("tat")
             .arg("line")
+            .arg("iv")
             .query_async(&mut redis)
             .await?;
         let now = secs * 1e6 + micros;
-        let used = ((tat.unwrap_or(0.0) - now) / rate.interval_us()).clamp(0.0, f64::from(rate.burst));
-        let line_secs = ((line.unwrap_or(0.0) - now) / 1e6).max(0.0);
+        let counted_at = counted_at.unwrap_or_else(|| rate.interval_us());
+        let used = ((tat.unwrap_or(0.0) - now) / counted_at).clamp(0.0, f64::from(rate.burst));
+        let line_secs = ((line.unwrap_or(0.0) - now) / 1e6 * (rate.interval_us() / counted_at)).max(0.0);
         Ok(Some(Usage { rate, used_units: used, line_secs }))
     }
 

@@ -54,6 +54,11 @@ impl Keys {
         format!("{}:limit:{bucket}", self.prefix)
     }
 
+    /// When rates were last edited.
+    pub(crate) fn rates(&self) -> String {
+        format!("{}:rates", self.prefix)
+    }
+
     /// Organisations somebody watches: sorted set by time of expiry.
     pub(crate) fn watched(&self) -> String {
         format!("{}:watched", self.prefix)

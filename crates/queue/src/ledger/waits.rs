@@ -72,20 +72,29 @@ pub(crate) async fn admit(
     .collect()
 }
 
+/// A waiting job that waits on.
+#[derive(Debug)]
+pub(crate) struct Later {
+    pub(crate) job_id: Uuid,
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) key: String,
+    /// It has a place in its line as the line is drawn now.
+    pub(crate) placed: bool,
+}
+
 /// Moves waiting jobs to new times.
-pub(crate) async fn postpone(
-    connection: &mut PgConnection,
-    ids: &[Uuid],
-    until: &[DateTime<Utc>],
-    keys: &[String],
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn postpone(connection: &mut PgConnection, jobs: &[Later]) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE job_wait w SET due_at = d.until, key = d.key
-         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS d(id, until, key) WHERE w.job_id = d.id",
+        "UPDATE job_wait w SET due_at = d.until, key = d.key,
+                detail = CASE WHEN d.placed AND json_typeof(detail) = 'object' THEN detail -> 'draws'
+                         ELSE detail END
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::bool[]) AS d(id, until, key, placed)
+         WHERE w.job_id = d.id",
     )
-    .bind(ids)
-    .bind(until)
-    .bind(keys)
+    .bind(jobs.iter().map(|job| job.job_id).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.until).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| &*job.key).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.placed).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

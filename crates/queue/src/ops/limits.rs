@@ -90,7 +90,8 @@ pub async fn put(
     .bind(spec.burst)
     .fetch_one(&mut *connection)
     .await?;
-    Ok((id, ask_again(connection, org, &spec.name, &spec.key).await?))
+    ask_again(connection, org, &spec.name, &spec.key).await?;
+    Ok((id, After { settings: true, ..After::default() }))
 }
 
 /// Takes one of the organisation's rates away; the next more general one applies.
@@ -105,31 +106,38 @@ pub async fn delete(connection: &mut PgConnection, org: OrgId, id: Uuid) -> Resu
             .fetch_optional(&mut *connection)
             .await?;
     let (name, key) = gone.ok_or(OpsError::NotFound("limit"))?;
-    ask_again(connection, Some(org), &name, &key).await
+    let lines = ask_again(connection, Some(org), &name, &key).await?;
+    // Nobody draws on these any more: should the rate come back, nobody stands behind them.
+    let forgotten_lines = lines.into_iter().map(|(org, key)| format!("{org}:{key}")).collect();
+    Ok(After { settings: true, forgotten_lines, ..After::default() })
 }
 
-/// Everybody in the line becomes due now; the promotion asks in order and draws the line up anew.
+/// Everybody in the line becomes due now, in the line's order, and takes a place in a new drawing of it:
+/// the places of the old one were told at the old rate. Answers the lines: organisation and key.
 async fn ask_again(
     connection: &mut PgConnection,
     org: Option<OrgId>,
     name: &str,
     key: &str,
-) -> Result<After, OpsError> {
-    let lines: Vec<(Uuid, String)> = sqlx::query_as(
+) -> Result<Vec<(Uuid, String)>, OpsError> {
+    Ok(sqlx::query_as(
         "WITH line AS (
-             UPDATE job_wait SET due_at = now()
+             SELECT job_id, row_number() OVER (ORDER BY due_at, job_id) AS place FROM job_wait
              WHERE what = 'limit' AND ($1::uuid IS NULL OR org_id = $1)
-               AND (job_wait.key = $2 || ':' || $3 OR ($3 = '*' AND starts_with(job_wait.key, $2 || ':')))
-             RETURNING org_id, job_wait.key
-         ) SELECT DISTINCT org_id, key FROM line",
+               AND (key = $2 || ':' || $3 OR ($3 = '*' AND starts_with(key, $2 || ':')))
+         ), due AS (
+             UPDATE job_wait w SET due_at = now() - interval '1 s' + line.place * interval '1 microsecond',
+                    detail = json_build_object('drawing', $4, 'draws', coalesce(detail -> 'draws', detail))
+             FROM line WHERE w.job_id = line.job_id AND w.what = 'limit' AND w.detail IS NOT NULL
+             RETURNING w.org_id, w.key
+         ) SELECT DISTINCT org_id, key FROM due",
     )
     .bind(org.map(|org| org.0))
     .bind(name)
     .bind(key)
+    .bind(Uuid::now_v7().simple().to_string())
     .fetch_all(connection)
-    .await?;
-    let forgotten_lines = lines.into_iter().map(|(org, key)| format!("{org}:{key}")).collect();
-    Ok(After { settings: true, forgotten_lines, ..After::default() })
+    .await?)
 }
 
 fn check(spec: &LimitSpec) -> Result<(), OpsError> {

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Shared;
 use crate::ledger::claim::Claimed;
 use crate::ledger::finish::Settled;
-use crate::limiter::Verdict;
+use crate::limiter::{Asking, Verdict};
 
 /// Settles what must not run; the others come back as they are.
 pub(crate) async fn screen(shared: &Shared, jobs: Vec<Claimed>) -> Vec<(Claimed, Option<Settled>)> {
@@ -52,28 +52,32 @@ pub(crate) async fn screen(shared: &Shared, jobs: Vec<Claimed>) -> Vec<(Claimed,
     if limited.is_empty() {
         return screened;
     }
-    let asks: Vec<(OrgId, &[LimitUse])> =
-        limited.iter().map(|(_, org, draws)| (*org, draws.as_slice())).collect();
-    let verdicts = match shared.queue.limiter().ask(&asks, false).await {
-        Ok(verdicts) => verdicts,
-        Err(error) => {
-            // Without the limiter nothing that is limited may run: a second's wait, then ask again.
-            warn!(error = %error, "the limiter is away: limited jobs wait");
-            limited.iter().map(|_| Verdict::Wait { by: 0, micros: 1_000_000 }).collect()
-        }
-    };
-    for ((at, _, draws), verdict) in limited.iter().zip(verdicts) {
-        let Verdict::Wait { by, micros } = verdict else {
-            continue;
+    let mut away = false;
+    for (at, org, draws) in limited {
+        let verdict = if away { None } else { shared.queue.ask_limits(org, &draws, Asking::New).await.ok() };
+        let (by, micros) = match verdict {
+            Some(Verdict::Go) => continue,
+            Some(Verdict::Wait { by, micros }) => (by, micros),
+            Some(Verdict::Stale) | None => {
+                // Without the limiter nothing that is limited may run: a second's wait, then ask again.
+                if !away {
+                    warn!("the limiter is away: limited jobs wait");
+                }
+                away = true;
+                (0, 1_000_000)
+            }
         };
         let Some(by) = draws.get(by) else { continue };
         metrics::counter!(metric::RATE_LIMIT_WAITS_TOTAL, "limit" => by.name.to_string()).increment(1);
-        if let Some((_, settled)) = screened.get_mut(*at) {
+        if let Some((_, settled)) = screened.get_mut(at) {
             *settled = Some(Settled::Parked {
                 what: "limit".into(),
                 key: format!("{}:{}", by.name, by.key),
-                until: Some(now + chrono::Duration::microseconds(i64::try_from(micros).unwrap_or(i64::MAX))),
-                detail: serde_json::to_string(draws).ok(),
+                // From now, not from before the others were asked: nobody comes before his turn.
+                until: Some(
+                    Utc::now() + chrono::Duration::microseconds(i64::try_from(micros).unwrap_or(i64::MAX)),
+                ),
+                detail: serde_json::to_string(&draws).ok(),
             });
         }
     }
