@@ -23,16 +23,28 @@ use crate::ledger::{Profile, open_rows};
 const CHUNK: i64 = 5_000;
 /// Rows changed in one statement.
 const BATCH: i64 = 500;
+/// How long the ledger must have been back after an outage before it is swept out of turn: by then what
+/// the workers had in hand is settled.
+const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 /// Advisory lock: one process recovers and resends at a time.
 const LOCK: i64 = 0x636f_756e_7465_7273;
 
 pub(super) async fn run(queue: Queue, config: TendConfig, stop: CancellationToken) {
-    let mut sweeper = Sweeper { queue, config, connection: None, well_since: None, swept: None, rules: None };
+    let mut sweeper = Sweeper {
+        queue,
+        config,
+        connection: None,
+        well_since: None,
+        outage: false,
+        swept: None,
+        rules: None,
+    };
     loop {
         if let Err(error) = sweeper.round().await {
             debug!(error = %error, "sweep waits");
             sweeper.connection = None;
             sweeper.well_since = None;
+            sweeper.outage = true;
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -48,6 +60,9 @@ struct Sweeper {
     /// Since when this process has seen the ledger without a gap. Workers are judged only after a full
     /// lease of that: while PostgreSQL was away nobody could show that he lives.
     well_since: Option<(Instant, Instant)>,
+    /// The ledger was away since the last sweep. Claims that it lost by crashing left their jobs queued
+    /// and unknown to the dispatcher.
+    outage: bool,
     swept: Option<Instant>,
     rules: Option<std::sync::Arc<crate::engine::LaneTable>>,
 }
@@ -68,7 +83,9 @@ impl Sweeper {
             }
             lost_any = !lost.is_empty();
         }
-        let due = self.swept.is_none_or(|swept| swept.elapsed() >= self.config.sweep_every);
+        let settled = self.well_since.is_some_and(|(since, _)| since.elapsed() >= AFTER_OUTAGE);
+        let due = self.swept.is_none_or(|swept| swept.elapsed() >= self.config.sweep_every)
+            || (self.outage && settled);
         if lost_any || due {
             self.recover(&mut connection).await?;
         }
@@ -80,6 +97,7 @@ impl Sweeper {
             }
         } else if due {
             self.swept = Some(Instant::now());
+            self.outage = self.outage && !settled;
         }
         if due {
             loop {
@@ -168,7 +186,7 @@ impl Sweeper {
         } else if full {
             // Popped by a worker that died before claiming, or lost between commit and dispatch. Jobs
             // that are only just queued are on their way.
-            let age = if self.swept.is_none() { 1.0 } else { 5.0 };
+            let age = if self.swept.is_none() || self.outage { 1.0 } else { 5.0 };
             self.resend(connection, age).await?;
         }
         if full {
