@@ -106,7 +106,7 @@ impl Backend for LaneBackend {
             let shared = self.shared.clone();
             self.returning = Some(Box::pin(async move {
                 for assignment in waiting {
-                    shared.flights.remove(assignment.job.job_id);
+                    shared.flights.remove(assignment.job.job_id, assignment.job.claim_no);
                     shared.completer.send(assignment.worker, &assignment.job, Settled::Released, None).await;
                 }
             }));
@@ -209,7 +209,7 @@ where
                 // was claimed after the others were taken back would wait for the next sweep.
                 Ran::Stopped(StopReason::Drained | StopReason::LeaseLost) => Settled::Released,
             };
-            shared.flights.remove(job.job_id);
+            shared.flights.remove(job.job_id, job.claim_no);
             shared.completer.send(worker, &job, settled, Some(started.elapsed())).await;
             drop(slot);
         });

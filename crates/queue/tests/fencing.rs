@@ -119,9 +119,9 @@ async fn a_worker_that_was_paused_past_its_lease_comes_back_to_a_job_that_is_ano
             let (first_gate, second_gate) = (first_gate.clone(), second_gate.clone());
             async move {
                 if running.job.claim_no == 1 {
-                    first_gate.pass().await
+                    first_gate.pass().await;
                 } else {
-                    second_gate.pass().await
+                    second_gate.pass().await;
                 }
                 Ok(Success { result: Some(running.job.claim_no.to_string()), ..Success::default() })
             }

@@ -17,6 +17,9 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::error::QueueError;
 
+/// A connection that is not there by then counts as away.
+const CONNECT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Settings of a connection by what it is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
@@ -66,7 +69,10 @@ impl Ledger {
 
     /// A connection of its own, outside the pool.
     pub(crate) async fn open(&self, profile: Profile) -> Result<PgConnection, QueueError> {
-        let mut connection = PgConnection::connect_with(&options(&self.url, profile)?).await?;
+        let options = options(&self.url, profile)?;
+        let mut connection = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect_with(&options))
+            .await
+            .map_err(|_| QueueError::DatabaseAway(sqlx::Error::PoolTimedOut))??;
         if let Some(role) = &self.role {
             connection.execute(sqlx::AssertSqlSafe(set_role(role))).await?;
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
 use crate::engine::Queue;
 use crate::kind::KindBook;
@@ -56,10 +57,16 @@ impl Tender {
     #[must_use]
     pub fn start(queue: &Queue, book: Arc<dyn KindBook>, config: TendConfig) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(promote::run(queue.clone(), stop.clone()));
-        tasks.spawn(late::run(queue.clone(), stop.clone()));
-        tasks.spawn(sweep::run(queue.clone(), config, stop.clone()));
-        tasks.spawn(prune::run(queue.clone(), book, config.prune_every, stop.clone()));
+        let (q, s) = (queue.clone(), stop.clone());
+        keep(&tasks, &stop, "promotion", move || promote::run(q.clone(), s.clone()));
+        let (q, s) = (queue.clone(), stop.clone());
+        keep(&tasks, &stop, "late release", move || late::run(q.clone(), s.clone()));
+        let (q, s) = (queue.clone(), stop.clone());
+        keep(&tasks, &stop, "sweep", move || sweep::run(q.clone(), config, s.clone()));
+        let (q, s) = (queue.clone(), stop.clone());
+        keep(&tasks, &stop, "pruning", move || {
+            prune::run(q.clone(), book.clone(), config.prune_every, s.clone())
+        });
         Self { stop, tasks }
     }
 
@@ -69,4 +76,23 @@ impl Tender {
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
     }
+}
+
+/// Keeps one of the loops going: a panic in it is a fault of ours, and must not leave a process that
+/// looks alive and tends nothing.
+fn keep<F, R>(tasks: &TaskTracker, stop: &CancellationToken, what: &'static str, start: F)
+where
+    F: Fn() -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        while let Err(failure) = tokio::spawn(start()).await {
+            error!(error = %failure, what, "a tending loop broke off; starting it again");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    });
 }

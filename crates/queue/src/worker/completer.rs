@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use telemetry::metric;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::engine::Queue;
 use crate::error::is_away;
@@ -120,6 +120,7 @@ async fn commit(
     group: &[Completion],
 ) -> Finished {
     let mut pause = Duration::from_millis(20);
+    let mut refused: Option<Vec<Completion>> = None;
     loop {
         let mut connection = match slot.take() {
             Some(connection) => connection,
@@ -133,7 +134,7 @@ async fn commit(
                 }
             },
         };
-        match finish(&mut connection, worker, group, &queue.lanes()).await {
+        match finish(&mut connection, worker, refused.as_deref().unwrap_or(group), &queue.lanes()).await {
             Ok(finished) => {
                 *slot = Some(connection);
                 return finished;
@@ -157,20 +158,29 @@ async fn commit(
                 return all;
             }
             Err(error) => {
+                *slot = Some(connection);
+                if refused.is_some() {
+                    error!(error = %error, "an outcome was refused twice; the job returns when this worker ends");
+                    return Finished::default();
+                }
                 // What it wanted to leave behind can't be stored: a dead letter says so.
                 warn!(error = %error, "a completion was refused; the job becomes a dead letter");
-                let mut plain: Vec<Completion> = group.to_vec();
-                for one in &mut plain {
-                    one.successors = None;
-                    one.settled = Settled::Ended {
-                        state: JobState::Dead,
-                        code: "outcome_refused".into(),
-                        message: "the ledger could not store the outcome of this run".into(),
-                    };
-                }
-                return finish(&mut connection, worker, &plain, &queue.lanes()).await.unwrap_or_default();
+                refused = Some(group.iter().map(as_refused).collect());
             }
         }
+    }
+}
+
+/// The same claim, ended as a dead letter with nothing of its own.
+fn as_refused(one: &Completion) -> Completion {
+    Completion {
+        successors: None,
+        settled: Settled::Ended {
+            state: JobState::Dead,
+            code: "outcome_refused".into(),
+            message: "the ledger could not store the outcome of this run".into(),
+        },
+        ..one.clone()
     }
 }
 

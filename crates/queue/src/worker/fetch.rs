@@ -223,8 +223,8 @@ impl Fetcher {
                 None => go.push(Assignment { job, worker, stop: Stop::default(), slot: Some(slot) }),
             }
         }
-        self.shared.flights.add(go.iter().map(|one| (one.job.job_id, one.stop.clone())));
         self.show(&go).await;
+        self.shared.flights.add(go.iter().map(|one| (one.job.job_id, one.job.claim_no, one.stop.clone())));
         for assignment in go {
             let lane = assignment.job.lane.clone();
             let handed = match self.lanes.get(&lane) {
@@ -233,7 +233,7 @@ impl Fetcher {
             };
             if let Err(assignment) = handed {
                 // The lane's worker is gone: the job goes back untouched.
-                self.shared.flights.remove(assignment.job.job_id);
+                self.shared.flights.remove(assignment.job.job_id, assignment.job.claim_no);
                 self.shared.completer.send(worker, &assignment.job, Settled::Released, None).await;
             }
         }

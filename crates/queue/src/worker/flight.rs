@@ -78,42 +78,47 @@ impl Stop {
 /// All jobs in hand.
 #[derive(Clone, Default)]
 pub(crate) struct Flights {
-    jobs: Arc<Mutex<HashMap<Uuid, (Stop, Instant)>>>,
+    jobs: Arc<Mutex<HashMap<Uuid, (i32, Stop, Instant)>>>,
 }
 
 impl Flights {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (Stop, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (i32, Stop, Instant)>> {
         self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, jobs: impl Iterator<Item = (JobId, Stop)>) {
+    pub(crate) fn add(&self, jobs: impl Iterator<Item = (JobId, i32, Stop)>) {
         let now = Instant::now();
         let mut map = self.lock();
-        for (job, stop) in jobs {
-            map.insert(job.0, (stop, now));
+        for (job, claim_no, stop) in jobs {
+            map.insert(job.0, (claim_no, stop, now));
         }
     }
 
-    pub(crate) fn remove(&self, job: JobId) {
-        self.lock().remove(&job.0);
+    /// Forgets one claim of a job. A later claim by this same process (it was declared lost and took the
+    /// job again) stays.
+    pub(crate) fn remove(&self, job: JobId, claim_no: i32) {
+        let mut map = self.lock();
+        if map.get(&job.0).is_some_and(|(held, ..)| *held == claim_no) {
+            map.remove(&job.0);
+        }
     }
 
     pub(crate) fn older_than_a_second(&self) -> Vec<Uuid> {
         let map = self.lock();
         map.iter()
-            .filter(|(_, (_, since))| since.elapsed() > Duration::from_secs(1))
+            .filter(|(_, (_, _, since))| since.elapsed() > Duration::from_secs(1))
             .map(|(id, _)| *id)
             .collect()
     }
 
     pub(crate) fn stop(&self, job: Uuid, reason: StopReason) {
-        if let Some((stop, _)) = self.lock().get(&job) {
+        if let Some((_, stop, _)) = self.lock().get(&job) {
             stop.stop(reason);
         }
     }
 
     pub(crate) fn stop_all(&self, reason: StopReason) {
-        for (stop, _) in self.lock().values() {
+        for (_, stop, _) in self.lock().values() {
             stop.stop(reason);
         }
     }

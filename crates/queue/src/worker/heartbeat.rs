@@ -18,7 +18,12 @@ pub(crate) async fn run(shared: Arc<Shared>, stopped: CancellationToken) {
             () = tokio::time::sleep(every) => {}
         }
         shared.slots.publish();
-        match fleet::beat(&shared).await {
+        // A cut network answers nothing for minutes; the next beat may find another connection.
+        let Ok(beat) = tokio::time::timeout(shared.config.lease / 2, fleet::beat(&shared)).await else {
+            debug!("heartbeat not answered");
+            continue;
+        };
+        match beat {
             Ok(true) => {}
             Ok(false) if stopped.is_cancelled() => {}
             Ok(false) => {
