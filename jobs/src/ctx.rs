@@ -74,13 +74,7 @@ impl Ctx {
         sink: Arc<dyn ProgressSink>,
         stop: CancellationToken,
     ) -> Self {
-        Self {
-            job,
-            ports,
-            sink,
-            stop,
-            successors: Mutex::default(),
-        }
+        Self { job, ports, sink, stop, successors: Mutex::default() }
     }
 
     /// The present moment, by the clock that tests can set.
@@ -143,8 +137,6 @@ impl Ctx {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<NewJob>> {
-        self.successors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.successors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

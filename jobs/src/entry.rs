@@ -50,15 +50,10 @@ impl Entry {
             None
         };
         if let Some(problem) = problem {
-            return Err(RegistryError::Policy {
-                kind: J::KIND,
-                problem,
-            });
+            return Err(RegistryError::Policy { kind: J::KIND, problem });
         }
-        let schema = PayloadSchema::of::<J>().map_err(|problem| RegistryError::Schema {
-            kind: J::KIND,
-            problem,
-        })?;
+        let schema =
+            PayloadSchema::of::<J>().map_err(|problem| RegistryError::Schema { kind: J::KIND, problem })?;
         let policy = |version| KindPolicy {
             kind: J::KIND,
             version,
@@ -77,11 +72,7 @@ impl Entry {
             summary: J::SUMMARY,
             fits: |text| decode::<J>(text).map(|job| job.derived_key()),
             upgrade: J::upgrade,
-            limits: |text| {
-                serde_json::from_str::<J>(text)
-                    .map(|job| job.limits())
-                    .unwrap_or_default()
-            },
+            limits: |text| serde_json::from_str::<J>(text).map(|job| job.limits()).unwrap_or_default(),
             start: |text, ctx| {
                 let job = decode::<J>(text)?;
                 Ok(Box::pin(job.run(ctx)))
@@ -116,9 +107,8 @@ impl Entry {
 
     /// What a job with such a payload dies of.
     pub(crate) fn invalid(&self, text: &str, misfit: &Misfit) -> JobError {
-        let mut errors = serde_json::from_str(text)
-            .map(|value| self.schema.check(&value))
-            .unwrap_or_default();
+        let mut errors =
+            serde_json::from_str(text).map(|value| self.schema.check(&value)).unwrap_or_default();
         if errors.is_empty() {
             errors.push(self.schema.explain_misfit(misfit));
         }
@@ -126,35 +116,15 @@ impl Entry {
             .iter()
             .take(3)
             .map(|error| {
-                format!(
-                    "{} {}",
-                    if error.pointer.is_empty() {
-                        "it"
-                    } else {
-                        &error.pointer
-                    },
-                    error.message
-                )
+                format!("{} {}", if error.pointer.is_empty() { "it" } else { &error.pointer }, error.message)
             })
             .collect();
-        JobError::fail(
-            "payload_invalid",
-            format_args!("the payload does not fit: {}", told.join("; ")),
-        )
+        JobError::fail("payload_invalid", format_args!("the payload does not fit: {}", told.join("; ")))
     }
 
     pub(crate) fn info(&self) -> KindInfo {
-        let KindPolicy {
-            kind,
-            version,
-            lane,
-            effect,
-            retry,
-            timeout,
-            retention_days,
-        } = self.newest;
-        let ms =
-            |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let KindPolicy { kind, version, lane, effect, retry, timeout, retention_days } = self.newest;
+        let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         KindInfo {
             kind,
             summary: self.summary,
@@ -208,9 +178,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 fn is_kind_name(name: &str) -> bool {
     let word = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
-            && word
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     };
     name.len() <= 64 && name.contains('.') && name.split('.').all(word)
 }

@@ -23,10 +23,7 @@ pub(crate) fn explain(schema: &Value, error: &ValidationError<'_>, out: &mut Vec
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             let known = siblings(schema, error);
             for name in unexpected {
-                out.push(FieldError::new(
-                    child(at, name),
-                    unknown_field(name, &known),
-                ));
+                out.push(FieldError::new(child(at, name), unknown_field(name, &known)));
             }
         }
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
@@ -63,10 +60,9 @@ fn message(schema: &Value, error: &ValidationError<'_>) -> String {
             "fits more than one of the allowed forms; leave out the fields of the others".to_owned()
         }
         Kind::FalseSchema => "is not allowed here".to_owned(),
-        other => format!(
-            "does not fit the kind's schema (its rule “{}”); GET /v1/kinds shows it",
-            other.keyword()
-        ),
+        other => {
+            format!("does not fit the kind's schema (its rule “{}”); GET /v1/kinds shows it", other.keyword())
+        }
     }
 }
 
@@ -78,30 +74,19 @@ fn explain_forms(
     out: &mut Vec<FieldError>,
 ) {
     let at = error.instance_path().as_str();
-    let meant: Vec<_> = forms
-        .iter()
-        .filter(|form| !form.iter().any(|inner| rules_out(inner, at)))
-        .collect();
+    let meant: Vec<_> = forms.iter().filter(|form| !form.iter().any(|inner| rules_out(inner, at))).collect();
     if let [form] = meant.as_slice() {
         for inner in *form {
             explain(schema, inner, out);
         }
         return;
     }
-    let tags: Vec<_> = forms
-        .iter()
-        .flatten()
-        .filter_map(|inner| tag(inner, at))
-        .collect();
+    let tags: Vec<_> = forms.iter().flatten().filter_map(|inner| tag(inner, at)).collect();
     match tags.first() {
-        Some((pointer, _)) if meant.is_empty() => out.push(FieldError::new(
-            pointer.clone(),
-            one_of(tags.iter().flat_map(|(_, options)| options)),
-        )),
-        _ => out.push(FieldError::new(
-            at,
-            "fits none of the allowed forms; GET /v1/kinds shows them",
-        )),
+        Some((pointer, _)) if meant.is_empty() => {
+            out.push(FieldError::new(pointer.clone(), one_of(tags.iter().flat_map(|(_, options)| options))))
+        }
+        _ => out.push(FieldError::new(at, "fits none of the allowed forms; GET /v1/kinds shows them")),
     }
 }
 
@@ -170,9 +155,7 @@ fn owner<'s>(schema: &'s Value, error: &ValidationError<'_>) -> Option<&'s Value
 fn of_format(format: &str) -> String {
     match format {
         "uri" => "must be a full URL such as https://example.com/path".to_owned(),
-        "date-time" => {
-            "must be a date and time with its zone, such as 2026-01-31T09:00:00Z".to_owned()
-        }
+        "date-time" => "must be a date and time with its zone, such as 2026-01-31T09:00:00Z".to_owned(),
         "date" => "must be a date such as 2026-01-31".to_owned(),
         "uuid" => "must be a UUID such as 018f0000-0000-7000-8000-000000000000".to_owned(),
         "email" => "must be an email address".to_owned(),

@@ -63,13 +63,7 @@ impl<'s> Marks<'s> {
         found
     }
 
-    fn walk(
-        &self,
-        value: &Value,
-        schemas: &[&'s Value],
-        pointer: String,
-        found: &mut Vec<(String, Mark)>,
-    ) {
+    fn walk(&self, value: &Value, schemas: &[&'s Value], pointer: String, found: &mut Vec<(String, Mark)>) {
         let level = self.level(schemas);
         if let Some(mark) = level.mark {
             found.push((pointer, mark));
@@ -85,12 +79,7 @@ impl<'s> Marks<'s> {
             }
             Value::Array(items) => {
                 for (index, inner) in items.iter().enumerate() {
-                    self.walk(
-                        inner,
-                        &level.item(index),
-                        format!("{pointer}/{index}"),
-                        found,
-                    );
+                    self.walk(inner, &level.item(index), format!("{pointer}/{index}"), found);
                 }
             }
             leaf if level.describes(leaf) => {}
@@ -100,11 +89,7 @@ impl<'s> Marks<'s> {
 
     /// Follows references and combinations until every schema for the same value is in hand.
     fn level(&self, schemas: &[&'s Value]) -> Level<'s> {
-        let mut level = Level {
-            nodes: Vec::new(),
-            anything: false,
-            mark: None,
-        };
+        let mut level = Level { nodes: Vec::new(), anything: false, mark: None };
         let mut open: Vec<&'s Value> = schemas.to_vec();
         let mut followed = HashSet::new();
         while let Some(schema) = open.pop() {
@@ -128,12 +113,7 @@ impl<'s> Marks<'s> {
                 }
             }
             for keyword in LISTS {
-                open.extend(
-                    node.get(keyword)
-                        .and_then(Value::as_array)
-                        .into_iter()
-                        .flatten(),
-                );
+                open.extend(node.get(keyword).and_then(Value::as_array).into_iter().flatten());
             }
             open.extend(SINGLES.iter().filter_map(|keyword| node.get(*keyword)));
         }
@@ -182,10 +162,7 @@ impl<'s> Level<'s> {
             let positional = node.get("prefixItems").and_then(|items| items.get(index));
             match positional.or_else(|| node.get("items")) {
                 Some(schema) => schemas.push(schema),
-                None if !node.contains_key("prefixItems")
-                    && plain(node)
-                    && allows(node, "array") =>
-                {
+                None if !node.contains_key("prefixItems") && plain(node) && allows(node, "array") => {
                     schemas.push(&ANYTHING);
                 }
                 None => {}
@@ -207,10 +184,7 @@ impl<'s> Level<'s> {
             Value::Array(_) | Value::Object(_) => return false,
         };
         self.anything
-            || self
-                .nodes
-                .iter()
-                .any(|node| (plain(node) || node.contains_key("type")) && allows(node, name))
+            || self.nodes.iter().any(|node| (plain(node) || node.contains_key("type")) && allows(node, name))
     }
 }
 

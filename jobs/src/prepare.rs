@@ -85,10 +85,7 @@ fn did_you_mean(near: &[&'static str]) -> String {
 /// [`PrepareError::Unwritable`] for a payload without a JSON form, such as a map with keys that are no
 /// text.
 pub fn new_job<J: Job>(org: OrgId, payload: &J) -> Result<NewJob, PrepareError> {
-    let text = to_raw_value(payload).map_err(|source| PrepareError::Unwritable {
-        kind: J::KIND,
-        source,
-    })?;
+    let text = to_raw_value(payload).map_err(|source| PrepareError::Unwritable { kind: J::KIND, source })?;
     let mut job = NewJob::new(org, J::KIND, J::LANE, text);
     job.kind_version = J::VERSION;
     job.max_attempts = J::RETRY.max_attempts;
@@ -129,18 +126,11 @@ impl Registry {
         }
         let bytes = payload.get().len();
         if bytes > MAX_PAYLOAD_BYTES {
-            return Err(PrepareError::TooLarge {
-                bytes,
-                limit: MAX_PAYLOAD_BYTES,
-            });
+            return Err(PrepareError::TooLarge { bytes, limit: MAX_PAYLOAD_BYTES });
         }
-        let invalid = |errors| PrepareError::Invalid {
-            kind: policy.kind,
-            version,
-            errors,
-        };
-        let mut value: Value = serde_json::from_str(payload.get())
-            .map_err(|error| invalid(vec![unreadable(&error)]))?;
+        let invalid = |errors| PrepareError::Invalid { kind: policy.kind, version, errors };
+        let mut value: Value =
+            serde_json::from_str(payload.get()).map_err(|error| invalid(vec![unreadable(&error)]))?;
         let mut payload = payload;
         if version != policy.version {
             value = (entry.upgrade)(version, value).ok_or_else(|| {
@@ -152,10 +142,8 @@ impl Registry {
                     ),
                 )])
             })?;
-            payload = to_raw_value(&value).map_err(|source| PrepareError::Unwritable {
-                kind: policy.kind,
-                source,
-            })?;
+            payload = to_raw_value(&value)
+                .map_err(|source| PrepareError::Unwritable { kind: policy.kind, source })?;
         }
         // First, because a mask rarely fits the schema and “still hidden” is what helps.
         let mut errors = Vec::new();

@@ -23,9 +23,7 @@ pub enum RegistryError {
     #[error("the kind {0} is registered twice; give one of them another name")]
     Twice(&'static str),
     /// The name does not read `area.verb_object`.
-    #[error(
-        "“{0}” is no kind name; write lower-case words with a dot between, such as reports.build_daily"
-    )]
+    #[error("“{0}” is no kind name; write lower-case words with a dot between, such as reports.build_daily")]
     Name(&'static str),
     /// A version, attempt count or timeout that makes no sense.
     #[error("the kind {kind}: {problem}")]
@@ -193,16 +191,10 @@ impl KindBook for Registry {
         let Some(entry) = self.entry(kind).filter(|entry| entry.takes(version)) else {
             return Vec::new();
         };
-        entry
-            .current(version, payload)
-            .map(|text| (entry.limits)(&text))
-            .unwrap_or_default()
+        entry.current(version, payload).map(|text| (entry.limits)(&text)).unwrap_or_default()
     }
 
     fn all(&self) -> Vec<&KindPolicy> {
-        self.entries
-            .values()
-            .flat_map(|entry| entry.older.iter().chain([&entry.newest]))
-            .collect()
+        self.entries.values().flat_map(|entry| entry.older.iter().chain([&entry.newest])).collect()
     }
 }

@@ -28,10 +28,7 @@ pub struct FieldError {
 
 impl FieldError {
     pub(crate) fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            message: message.into(),
-        }
+        Self { pointer: pointer.into(), message: message.into() }
     }
 }
 
@@ -54,9 +51,7 @@ impl PayloadSchema {
     /// # Errors
     /// What the compiler or the marks object to, as text.
     pub(crate) fn of<T: JsonSchema>() -> Result<Self, String> {
-        let schema = SchemaSettings::draft2020_12()
-            .into_generator()
-            .into_root_schema_for::<T>();
+        let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
         let json = schema.to_value();
         redact::check_marks(&json)?;
         let validator = jsonschema::options()
@@ -96,10 +91,7 @@ impl PayloadSchema {
             }
         }
         if told.is_empty() {
-            told.push(FieldError::new(
-                "",
-                "does not fit the kind's schema; GET /v1/kinds shows it",
-            ));
+            told.push(FieldError::new("", "does not fit the kind's schema; GET /v1/kinds shows it"));
         }
         told
     }
@@ -109,16 +101,12 @@ impl PayloadSchema {
         self.hidden(payload)
             .into_iter()
             .filter(|(pointer, _)| {
-                payload
-                    .pointer(pointer)
-                    .is_some_and(|value| value.to_string().contains(MASK))
+                payload.pointer(pointer).is_some_and(|value| value.to_string().contains(MASK))
             })
             .map(|(pointer, _)| {
                 FieldError::new(
                     pointer,
-                    format!(
-                        "still holds {MASK}, which stands for a hidden value; write the real value"
-                    ),
+                    format!("still holds {MASK}, which stands for a hidden value; write the real value"),
                 )
             })
             .take(MAX_FIELD_ERRORS)
@@ -143,16 +131,12 @@ impl PayloadSchema {
 /// Cuts a pointer that leads into hidden content: the keys in there may tell too much.
 fn conceal(error: FieldError, hidden: &[(String, Mark)]) -> FieldError {
     let inside = hidden.iter().find(|(pointer, _)| {
-        error
-            .pointer
-            .strip_prefix(pointer.as_str())
-            .is_some_and(|rest| rest.starts_with('/'))
+        error.pointer.strip_prefix(pointer.as_str()).is_some_and(|rest| rest.starts_with('/'))
     });
     match inside {
-        Some((pointer, _)) => FieldError::new(
-            pointer.clone(),
-            "does not fit the schema inside; its content is hidden",
-        ),
+        Some((pointer, _)) => {
+            FieldError::new(pointer.clone(), "does not fit the schema inside; its content is hidden")
+        }
         None => error,
     }
 }

@@ -27,10 +27,9 @@ pub(crate) fn choose(cluster: &Path) -> Result<Option<Account>, Error> {
     let owner = std::fs::metadata(cluster).ok();
     if !me.is_root() {
         return match owner.map(|m| m.uid()) {
-            Some(uid) if uid != me.as_raw() => Err(Error::OtherOwner {
-                cluster: cluster.to_path_buf(),
-                owner: uid,
-            }),
+            Some(uid) if uid != me.as_raw() => {
+                Err(Error::OtherOwner { cluster: cluster.to_path_buf(), owner: uid })
+            }
             _ => Ok(None),
         };
     }
@@ -45,22 +44,14 @@ pub(crate) fn choose(cluster: &Path) -> Result<Option<Account>, Error> {
 }
 
 fn from_user(user: User) -> Account {
-    Account {
-        uid: user.uid.as_raw(),
-        gid: user.gid.as_raw(),
-        name: user.name,
-    }
+    Account { uid: user.uid.as_raw(), gid: user.gid.as_raw(), name: user.name }
 }
 
 fn owner_of(found: &Metadata) -> Account {
     let uid = found.uid();
     match User::from_uid(Uid::from_raw(uid)) {
         Ok(Some(user)) => from_user(user),
-        _ => Account {
-            name: format!("with uid {uid}"),
-            uid,
-            gid: found.gid(),
-        },
+        _ => Account { name: format!("with uid {uid}"), uid, gid: found.gid() },
     }
 }
 
@@ -100,11 +91,7 @@ mod tests {
         std::fs::create_dir(&inner).unwrap();
         let open = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(&inner, open.clone()).unwrap();
-        let stranger = Account {
-            name: "stranger".into(),
-            uid: 4_000_001,
-            gid: 4_000_001,
-        };
+        let stranger = Account { name: "stranger".into(), uid: 4_000_001, gid: 4_000_001 };
         std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(stranger.stopped_at(&inner), Some(base.path().to_path_buf()));
         std::fs::set_permissions(base.path(), open).unwrap();

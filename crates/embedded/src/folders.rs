@@ -40,17 +40,12 @@ impl Folders {
     /// Makes the data folder itself and finds out who the servers will be. Nothing inside is
     /// touched before the lock is held.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, Error> {
-        let wanted =
-            std::path::absolute(data_dir).map_err(Error::io("find the folder", data_dir))?;
+        let wanted = std::path::absolute(data_dir).map_err(Error::io("find the folder", data_dir))?;
         let root = Uid::effective().is_root();
         make_open(&wanted, if root { 0o711 } else { 0o700 })?;
         let data = fs::canonicalize(&wanted).map_err(Error::io("find the folder", &wanted))?;
         let account = account::choose(&data.join("postgres"))?;
-        let folders = Self {
-            sockets: data.join("run"),
-            data,
-            account,
-        };
+        let folders = Self { sockets: data.join("run"), data, account };
         folders.check_reachable()?;
         Ok(folders)
     }
@@ -89,9 +84,7 @@ impl Folders {
             return Ok(());
         };
         if closed == self.data && self.is_ours() {
-            let mode = fs::metadata(&closed)
-                .map_err(Error::io("look at", &closed))?
-                .mode();
+            let mode = fs::metadata(&closed).map_err(Error::io("look at", &closed))?.mode();
             set_mode(&closed, mode | 0o011)?;
             return Ok(());
         }
@@ -105,8 +98,7 @@ impl Folders {
 
     /// Empty, or used by an earlier start.
     fn is_ours(&self) -> bool {
-        self.lock().exists()
-            || fs::read_dir(&self.data).is_ok_and(|mut inside| inside.next().is_none())
+        self.lock().exists() || fs::read_dir(&self.data).is_ok_and(|mut inside| inside.next().is_none())
     }
 
     /// Refuses to remove data later that an earlier start meant to keep, and notes which it is.
@@ -115,9 +107,7 @@ impl Folders {
         if keep {
             fs::write(&note, "").map_err(Error::io("write", &note))
         } else if note.exists() {
-            Err(Error::WouldRemove {
-                data_dir: self.data.clone(),
-            })
+            Err(Error::WouldRemove { data_dir: self.data.clone() })
         } else {
             Ok(())
         }
@@ -172,11 +162,10 @@ impl Folders {
     pub(crate) fn remove_old_sockets(&self, folder: &Path) -> Result<(), Error> {
         let me = Uid::effective().as_raw();
         let owner = self.account.as_ref().map_or(me, |account| account.uid);
-        let named = folder
-            .file_name()
-            .is_some_and(|name| name.as_bytes().starts_with(SHORT_PREFIX.as_bytes()));
-        let private = fs::symlink_metadata(folder)
-            .is_ok_and(|m| m.is_dir() && (m.uid() == owner || m.uid() == me));
+        let named =
+            folder.file_name().is_some_and(|name| name.as_bytes().starts_with(SHORT_PREFIX.as_bytes()));
+        let private =
+            fs::symlink_metadata(folder).is_ok_and(|m| m.is_dir() && (m.uid() == owner || m.uid() == me));
         if named && private && !folder.starts_with(&self.data) {
             remove(folder)?;
         }
@@ -253,8 +242,7 @@ fn make(folder: &Path, mode: u32) -> Result<(), Error> {
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .map_err(Error::io("set the mode of", path))
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
 }
 
 fn own(path: &Path, uid: u32, gid: u32) -> Result<(), Error> {

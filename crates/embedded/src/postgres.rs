@@ -41,10 +41,8 @@ const SETTINGS: [(&str, &str); 17] = [
 ];
 
 /// Smart shutdown would wait for the app's idle connections, so: fast, then immediate.
-const STOP: [(Signal, Duration); 2] = [
-    (Signal::SIGINT, Duration::from_secs(20)),
-    (Signal::SIGQUIT, Duration::from_secs(5)),
-];
+const STOP: [(Signal, Duration); 2] =
+    [(Signal::SIGINT, Duration::from_secs(20)), (Signal::SIGQUIT, Duration::from_secs(5))];
 
 /// Makes the cluster if there is none, and refuses one of another major version.
 pub(crate) async fn prepare(
@@ -58,19 +56,11 @@ pub(crate) async fn prepare(
         let found = std::fs::read_to_string(&version).map_err(Error::io("read", &version))?;
         let found = found.trim();
         if found != programs.major.to_string() {
-            return Err(Error::OtherMajor {
-                found: found.to_owned(),
-                wanted: programs.major,
-                cluster,
-            });
+            return Err(Error::OtherMajor { found: found.to_owned(), wanted: programs.major, cluster });
         }
         return Ok(());
     }
-    progress.say(&format!(
-        "creating a PostgreSQL {} cluster in {}",
-        programs.version,
-        cluster.display()
-    ));
+    progress.say(&format!("creating a PostgreSQL {} cluster in {}", programs.version, cluster.display()));
     // Made beside and renamed, so that a cluster is there whole or not at all.
     let unfinished = folders.data.join("postgres.unfinished");
     remove(&unfinished)?;
@@ -93,16 +83,11 @@ pub(crate) async fn prepare(
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|e| Error::DoesNotRun {
-            program: programs.initdb.clone(),
-            reason: e.to_string(),
-        })?;
+        .map_err(|e| Error::DoesNotRun { program: programs.initdb.clone(), reason: e.to_string() })?;
     if !output.status.success() {
         remove(&unfinished)?;
         let text = [output.stdout, output.stderr].concat();
-        return Err(Error::Initdb {
-            output: String::from_utf8_lossy(&text).trim().to_owned(),
-        });
+        return Err(Error::Initdb { output: String::from_utf8_lossy(&text).trim().to_owned() });
     }
     std::fs::rename(&unfinished, &cluster).map_err(Error::io("name", &cluster))?;
     std::fs::File::open(&folders.data)

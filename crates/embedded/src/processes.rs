@@ -32,10 +32,7 @@ pub(crate) fn works_on(pid: u32, programs: &[&str], folder: &Path) -> bool {
     let read = |name: &str| std::fs::read(proc.join(name)).unwrap_or_default();
     let stat = read("stat");
     // "<pid> (<name>) <state> …", and the name may hold anything.
-    let state = stat
-        .iter()
-        .rposition(|b| *b == b')')
-        .and_then(|at| stat.get(at + 2));
+    let state = stat.iter().rposition(|b| *b == b')').and_then(|at| stat.get(at + 2));
     if matches!(state, None | Some(b'Z' | b'X')) {
         return false;
     }
@@ -46,20 +43,12 @@ pub(crate) fn works_on(pid: u32, programs: &[&str], folder: &Path) -> bool {
     let name = std::fs::read_link(proc.join("exe"))
         .ok()
         .and_then(|exe| exe.file_name().map(|n| n.as_bytes().to_vec()))
-        .unwrap_or_else(|| {
-            first
-                .rsplit(|b| *b == b'/')
-                .next()
-                .unwrap_or(first)
-                .to_vec()
-        });
+        .unwrap_or_else(|| first.rsplit(|b| *b == b'/').next().unwrap_or(first).to_vec());
     // An executable that was replaced meanwhile reads "postgres (deleted)".
     let name = name.split(|b| *b == b' ').next().unwrap_or_default();
     let known = programs.iter().any(|p| p.as_bytes() == name);
     let started_there = std::fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd == folder);
-    let names_it = command
-        .split(|b| *b == 0)
-        .any(|argument| argument == folder.as_os_str().as_bytes());
+    let names_it = command.split(|b| *b == 0).any(|argument| argument == folder.as_os_str().as_bytes());
     known && (started_there || names_it)
 }
 
@@ -79,9 +68,7 @@ pub(crate) fn works_on(pid: u32, programs: &[&str], folder: &Path) -> bool {
     // The program's path may hold spaces, so look for its name before the first option.
     let program = command.split(" -").next().unwrap_or(command).trim();
     let name = program.rsplit('/').next().unwrap_or(program);
-    !state.starts_with('Z')
-        && programs.contains(&name)
-        && command.contains(&folder.display().to_string())
+    !state.starts_with('Z') && programs.contains(&name) && command.contains(&folder.display().to_string())
 }
 
 /// Every process that [`works_on`] the folder; on systems without `/proc` none is found this way.

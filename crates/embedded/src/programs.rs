@@ -46,18 +46,12 @@ pub(crate) async fn find_postgres(
         },
         Err(e) => tried.push(e.to_string()),
     }
-    progress.say(&format!(
-        "no pinned PostgreSQL ({}); looking for an installed one",
-        tried.join("; ")
-    ));
+    progress.say(&format!("no pinned PostgreSQL ({}); looking for an installed one", tried.join("; ")));
     let mut found: Option<PostgresPrograms> = None;
     for bin in installed_postgres() {
         match try_postgres(&bin, account).await {
             Ok(programs) => {
-                if found
-                    .as_ref()
-                    .is_none_or(|best| best.major < programs.major)
-                {
+                if found.as_ref().is_none_or(|best| best.major < programs.major) {
                     found = Some(programs);
                 }
             }
@@ -89,10 +83,7 @@ pub(crate) async fn find_valkey(
         },
         Err(e) => tried.push(e.to_string()),
     }
-    progress.say(&format!(
-        "no pinned Valkey ({}); looking for an installed one",
-        tried.join("; ")
-    ));
+    progress.say(&format!("no pinned Valkey ({}); looking for an installed one", tried.join("; ")));
     for name in ["valkey-server", "redis-server"] {
         for server in on_path(name) {
             match try_valkey(server, account).await {
@@ -104,11 +95,7 @@ pub(crate) async fn find_valkey(
     Err(Error::NoProgram {
         name: valkey::NAME,
         tried: tried.join("; "),
-        install: install_command(
-            "brew install valkey",
-            "apk add valkey",
-            "apt-get install redis-server",
-        ),
+        install: install_command("brew install valkey", "apk add valkey", "apt-get install redis-server"),
         instead: "REDIS_URL to one that runs",
     })
 }
@@ -134,12 +121,7 @@ async fn try_postgres(bin: &Path, account: Option<&Account>) -> Result<PostgresP
         .to_owned();
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     match digits.parse() {
-        Ok(major) => Ok(PostgresPrograms {
-            postgres,
-            initdb,
-            version,
-            major,
-        }),
+        Ok(major) => Ok(PostgresPrograms { postgres, initdb, version, major }),
         Err(_) => Err(Error::DoesNotRun {
             program: postgres,
             reason: format!("its version is not understood: {said}"),
@@ -161,10 +143,7 @@ async fn try_valkey(server: PathBuf, account: Option<&Account>) -> Result<Valkey
 /// What `--version` prints, run as the account that will run it: that also shows a program that
 /// cannot be reached or lacks a library.
 async fn version_of(program: &Path, account: Option<&Account>) -> Result<String, Error> {
-    let fail = |reason: String| Error::DoesNotRun {
-        program: program.to_path_buf(),
-        reason,
-    };
+    let fail = |reason: String| Error::DoesNotRun { program: program.to_path_buf(), reason };
     let line = CommandLine {
         program: program.to_path_buf(),
         arguments: vec!["--version".into()],
@@ -242,9 +221,6 @@ mod tests {
     async fn a_folder_without_programs_is_refused_by_name() {
         let empty = tempfile::tempdir().unwrap();
         let refused = try_postgres(empty.path(), None).await.unwrap_err();
-        assert!(
-            refused.to_string().contains("postgres does not run here"),
-            "{refused}"
-        );
+        assert!(refused.to_string().contains("postgres does not run here"), "{refused}");
     }
 }

@@ -55,11 +55,7 @@ impl Servers {
         match start_both(&options, &own.folders, &progress).await {
             Ok((postgres, redis)) => {
                 own.lock.note(&own.folders.sockets)?;
-                Ok(Self {
-                    postgres,
-                    redis,
-                    own: Some(own),
-                })
+                Ok(Self { postgres, redis, own: Some(own) })
             }
             Err(error) => {
                 // The first error is the one to report.
@@ -80,9 +76,7 @@ impl Servers {
     pub fn database_url(&self, user: &str, database: &str) -> String {
         match (&self.postgres, &self.own) {
             (Server::Given(url), _) => urls::given_postgres(url, user),
-            (Server::Ours(_), Some(own)) => {
-                urls::postgres_socket(&own.folders.sockets, user, database)
-            }
+            (Server::Ours(_), Some(own)) => urls::postgres_socket(&own.folders.sockets, user, database),
             (Server::Ours(_), None) => String::new(),
         }
     }
@@ -116,9 +110,7 @@ impl Servers {
     fn postgres(&self) -> Result<&Supervised, Error> {
         match &self.postgres {
             Server::Ours(supervised) => Ok(supervised),
-            Server::Given(_) => Err(Error::NotOurs {
-                name: postgres::NAME,
-            }),
+            Server::Given(_) => Err(Error::NotOurs { name: postgres::NAME }),
         }
     }
 
@@ -231,11 +223,7 @@ impl Own {
             folders.remove_old_sockets(&old)?;
         }
         folders.prepare()?;
-        Ok(Self {
-            folders,
-            keep_data: options.keep_data,
-            lock,
-        })
+        Ok(Self { folders, keep_data: options.keep_data, lock })
     }
 
     fn clean_up(self) -> Result<(), Error> {
@@ -299,11 +287,7 @@ async fn start_redis(
     start_one(valkey::service(folders, &program), spawner, progress).await
 }
 
-async fn start_one(
-    service: Service,
-    spawner: Spawner,
-    progress: &Progress,
-) -> Result<Server, Error> {
+async fn start_one(service: Service, spawner: Spawner, progress: &Progress) -> Result<Server, Error> {
     let began = Instant::now();
     let title = service.title.clone();
     let supervised = Supervised::start(service, spawner);

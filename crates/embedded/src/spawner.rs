@@ -36,11 +36,7 @@ impl CommandLine {
         command
             .args(&self.arguments)
             .env_clear()
-            .envs(
-                PASSED_ON
-                    .iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
+            .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
             // The launcher's folder may be closed to the account.
@@ -75,20 +71,18 @@ impl Spawner {
     pub(crate) fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let (sender, requests) = mpsc::channel::<Request>();
-        std::thread::Builder::new()
-            .name("embedded-spawner".into())
-            .spawn(move || {
-                let _inside = runtime.enter();
-                while let Ok(request) = requests.recv() {
-                    let child = spawn(&request.launch);
-                    // Nobody waits any more: a child without a supervisor must not stay.
-                    if let Err(Ok(mut child)) = request.reply.send(child)
-                        && let Err(e) = child.start_kill()
-                    {
-                        tracing::warn!(error = %e, "could not end an unwanted child");
-                    }
+        std::thread::Builder::new().name("embedded-spawner".into()).spawn(move || {
+            let _inside = runtime.enter();
+            while let Ok(request) = requests.recv() {
+                let child = spawn(&request.launch);
+                // Nobody waits any more: a child without a supervisor must not stay.
+                if let Err(Ok(mut child)) = request.reply.send(child)
+                    && let Err(e) = child.start_kill()
+                {
+                    tracing::warn!(error = %e, "could not end an unwanted child");
                 }
-            })?;
+            }
+        })?;
         Ok(Self(sender))
     }
 
@@ -103,16 +97,9 @@ impl Spawner {
 }
 
 fn spawn(launch: &Launch) -> io::Result<Child> {
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&launch.log)?;
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&launch.log)?;
     let mut command = launch.line.command();
-    command
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .process_group(0);
+    command.stdout(log.try_clone()?).stderr(log).process_group(0);
     parent_death::follow(&mut command, launch.on_launcher_death);
     tokio::process::Command::from(command).spawn()
 }

@@ -106,19 +106,9 @@ impl Supervised {
         let service = Arc::new(service);
         let (orders, inbox) = mpsc::channel(8);
         let (tell, status) = watch::channel(Status::default());
-        let keeper = Keeper {
-            service: Arc::clone(&service),
-            spawner,
-            inbox,
-            status: tell,
-            pause: FIRST_PAUSE,
-        };
-        Self {
-            service,
-            orders,
-            status,
-            task: tokio::spawn(keeper.run()),
-        }
+        let keeper =
+            Keeper { service: Arc::clone(&service), spawner, inbox, status: tell, pause: FIRST_PAUSE };
+        Self { service, orders, status, task: tokio::spawn(keeper.run()) }
     }
 
     /// The main process, unless the server is down at this moment.
@@ -145,11 +135,7 @@ impl Supervised {
 
     async fn wait(&self, is_hopeless: impl Fn(&Status) -> bool) -> Result<(), Error> {
         let mut status = self.status.clone();
-        let settled = timeout(
-            READY_WITHIN,
-            status.wait_for(|now| now.ready || is_hopeless(now)),
-        )
-        .await;
+        let settled = timeout(READY_WITHIN, status.wait_for(|now| now.ready || is_hopeless(now))).await;
         match settled {
             Ok(Ok(now)) if now.ready => Ok(()),
             Ok(Ok(now)) => Err(self.not_ready(now.last_end.clone(), &now)),
@@ -176,9 +162,7 @@ impl Supervised {
     }
 
     fn unsupervised(&self) -> Error {
-        Error::Unsupervised {
-            name: self.service.name,
-        }
+        Error::Unsupervised { name: self.service.name }
     }
 
     async fn order(&self, wish: Wish) -> Result<(), Error> {
@@ -266,15 +250,9 @@ impl Keeper {
         let log_from = std::fs::metadata(&launch.log).map_or(0, |m| m.len());
         self.status.send_modify(|status| status.log_from = log_from);
         let mut process = match self.spawner.spawn(&launch).await {
-            Ok(child) => Process {
-                child,
-                on_drop: launch.on_launcher_death,
-            },
+            Ok(child) => Process { child, on_drop: launch.on_launcher_death },
             Err(e) => {
-                self.down(format!(
-                    "{} does not start: {e}",
-                    launch.line.program.display()
-                ));
+                self.down(format!("{} does not start: {e}", launch.line.program.display()));
                 return Next::PauseThenRun;
             }
         };

@@ -31,10 +31,8 @@ pub(crate) fn given_postgres(given: &str, user: &str) -> String {
         // No client can use it either, and its own message is the better one.
         return given.to_owned();
     };
-    let (credentials, rest): (Vec<_>, Vec<_>) = url
-        .query_pairs()
-        .into_owned()
-        .partition(|(key, _)| matches!(key.as_str(), "user" | "password"));
+    let (credentials, rest): (Vec<_>, Vec<_>) =
+        url.query_pairs().into_owned().partition(|(key, _)| matches!(key.as_str(), "user" | "password"));
     let named = credentials.iter().find(|(key, _)| key == "user");
     if url.username() == user || named.is_some_and(|(_, name)| name == user) {
         return given.to_owned();
@@ -55,12 +53,7 @@ pub(crate) fn given_postgres(given: &str, user: &str) -> String {
 
 /// Address of a Redis behind the unix socket `socket`.
 pub(crate) fn redis_socket(socket: &Path) -> String {
-    let encoded: Vec<String> = socket
-        .as_os_str()
-        .as_bytes()
-        .split(|b| *b == b'/')
-        .map(encode)
-        .collect();
+    let encoded: Vec<String> = socket.as_os_str().as_bytes().split(|b| *b == b'/').map(encode).collect();
     format!("redis+unix://{}", encoded.join("/"))
 }
 
@@ -105,10 +98,7 @@ mod tests {
         let given = "postgres://owner:secret@db.example:5433/main?sslmode=require";
         assert_eq!(given_postgres(given, "postgres"), given);
         assert_eq!(given_postgres(given, "owner"), given);
-        assert_eq!(
-            given_postgres(given, "app"),
-            "postgres://app@db.example:5433/main?sslmode=require"
-        );
+        assert_eq!(given_postgres(given, "app"), "postgres://app@db.example:5433/main?sslmode=require");
         assert_eq!(
             given_postgres("postgres:///main?host=/run/pg&user=owner&password=x", "app"),
             "postgres:///main?host=%2Frun%2Fpg&user=app"

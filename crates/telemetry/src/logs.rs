@@ -58,14 +58,9 @@ pub fn init_logs(format: LogFormat, default_filter: &str) -> Result<(), Error> {
         return Ok(());
     }
     let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_filter)?;
-    let lines = log_format()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = log_format().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => lines
-            .with_ansi(std::io::stderr().is_terminal())
-            .finish()
-            .try_init(),
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
     }
     .map_err(|_| Error::SubscriberTaken)?;
@@ -74,15 +69,8 @@ pub fn init_logs(format: LogFormat, default_filter: &str) -> Result<(), Error> {
 }
 
 fn filter(from_env: Option<&str>, default_filter: &str) -> Result<EnvFilter, Error> {
-    let text = from_env
-        .filter(|text| !text.trim().is_empty())
-        .unwrap_or(default_filter);
-    EnvFilter::builder()
-        .parse(text)
-        .map_err(|source| Error::Filter {
-            filter: text.to_owned(),
-            source,
-        })
+    let text = from_env.filter(|text| !text.trim().is_empty()).unwrap_or(default_filter);
+    EnvFilter::builder().parse(text).map_err(|source| Error::Filter { filter: text.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -46,12 +46,10 @@ pub fn install_recorder() -> Result<Metrics, Error> {
     if let Some(metrics) = INSTALLED.get() {
         return Ok(metrics.clone());
     }
-    let handle = builder()
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| match error {
-            BuildError::FailedToSetGlobalRecorder(_) => Error::RecorderTaken,
-            other => Error::Recorder(other),
-        })?;
+    let handle = builder().and_then(PrometheusBuilder::install_recorder).map_err(|error| match error {
+        BuildError::FailedToSetGlobalRecorder(_) => Error::RecorderTaken,
+        other => Error::Recorder(other),
+    })?;
     let metrics = Metrics { handle };
     // Kept before the thread is started: if that fails, a second call must not find the
     // recorder "taken" by ourselves.
@@ -75,10 +73,10 @@ pub fn install_recorder() -> Result<Metrics, Error> {
 }
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
-    metric::ALL
-        .iter()
-        .filter(|metric| metric.kind == metric::Kind::Histogram)
-        .try_fold(PrometheusBuilder::new(), |builder, metric| {
+    metric::ALL.iter().filter(|metric| metric.kind == metric::Kind::Histogram).try_fold(
+        PrometheusBuilder::new(),
+        |builder, metric| {
             builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)
-        })
+        },
+    )
 }

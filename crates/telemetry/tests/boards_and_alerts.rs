@@ -41,10 +41,7 @@ fn uses(text: &str) -> Vec<Use> {
             Some((selector, _)) => label_names(selector),
             None => Vec::new(),
         };
-        found.push(Use {
-            name,
-            matched_labels,
-        });
+        found.push(Use { name, matched_labels });
     }
     found
 }
@@ -74,17 +71,11 @@ fn declared(name: &str) -> Option<&'static Metric> {
 /// Says what is wrong with the uses, or which metrics they are.
 fn check(origin: &str, text: &str) -> Result<BTreeSet<&'static str>, String> {
     let mut seen = BTreeSet::new();
-    for Use {
-        name,
-        matched_labels,
-    } in uses(text)
-    {
-        let metric = declared(&name).ok_or_else(|| {
-            format!("{origin}: {name} is not declared in crates/telemetry/src/names.rs")
-        })?;
+    for Use { name, matched_labels } in uses(text) {
+        let metric = declared(&name)
+            .ok_or_else(|| format!("{origin}: {name} is not declared in crates/telemetry/src/names.rs"))?;
         for label in matched_labels {
-            let known =
-                metric.labels.contains(&label.as_str()) || ADDED_LABELS.contains(&label.as_str());
+            let known = metric.labels.contains(&label.as_str()) || ADDED_LABELS.contains(&label.as_str());
             if !known {
                 return Err(format!("{origin}: {name} has no label {label}"));
             }
@@ -100,9 +91,7 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
         Value::Object(fields) => {
             for (key, field) in fields {
                 match field {
-                    Value::String(text)
-                        if matches!(key.as_str(), "expr" | "query" | "definition") =>
-                    {
+                    Value::String(text) if matches!(key.as_str(), "expr" | "query" | "definition") => {
                         found.push(text.clone());
                     }
                     other => expressions(other, found),
@@ -126,10 +115,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -154,11 +140,8 @@ fn boards_alerts_and_recipes_name_only_what_exists_and_leave_nothing_out() {
             check(&path.display().to_string(), &text).unwrap();
         }
     }
-    let missing: Vec<_> = metric::ALL
-        .iter()
-        .map(|metric| metric.name)
-        .filter(|name| !watched.contains(name))
-        .collect();
+    let missing: Vec<_> =
+        metric::ALL.iter().map(|metric| metric.name).filter(|name| !watched.contains(name)).collect();
     assert!(missing.is_empty(), "on no board: {missing:?}");
 }
 
@@ -187,12 +170,9 @@ fn a_wrong_name_and_a_wrong_label_are_found() {
     assert!(check("x", r#"countersign_dead_letters{org="a"}"#).is_err());
     assert!(check("x", r#"countersign_dead_letters{lane="a, org=b"}"#).is_ok());
     assert_eq!(
-        check(
-            "x",
-            r#"sum by (le) (rate(countersign_job_run_seconds_bucket{lane=~"$lane", job="w"}[5m]))"#
-        )
-        .unwrap()
-        .len(),
+        check("x", r#"sum by (le) (rate(countersign_job_run_seconds_bucket{lane=~"$lane", job="w"}[5m]))"#)
+            .unwrap()
+            .len(),
         1
     );
 }

@@ -23,11 +23,7 @@ fn names_follow_prometheus_conventions() {
             "{}: histograms and only histograms have buckets",
             metric.name
         );
-        assert!(
-            metric.buckets.is_sorted_by(|a, b| a < b),
-            "{}: buckets must grow",
-            metric.name
-        );
+        assert!(metric.buckets.is_sorted_by(|a, b| a < b), "{}: buckets must grow", metric.name);
         assert!(metric.help.ends_with('.'), "{}", metric.name);
     }
 }
@@ -36,11 +32,7 @@ fn names_follow_prometheus_conventions() {
 fn every_metric_is_rendered_with_its_type_help_and_buckets() {
     let metrics = telemetry::install_recorder().unwrap();
     for metric in metric::ALL {
-        let labels: Vec<_> = metric
-            .labels
-            .iter()
-            .map(|label| metrics::Label::new(*label, "some"))
-            .collect();
+        let labels: Vec<_> = metric.labels.iter().map(|label| metrics::Label::new(*label, "some")).collect();
         match metric.kind {
             Kind::Counter => metrics::counter!(metric.name, labels).increment(1),
             Kind::Gauge => metrics::gauge!(metric.name, labels).set(1.0),
@@ -54,33 +46,18 @@ fn every_metric_is_rendered_with_its_type_help_and_buckets() {
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        assert!(
-            text.contains(&format!("# TYPE {} {kind}\n", metric.name)),
-            "{}\n{text}",
-            metric.name
-        );
+        assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{}\n{text}", metric.name);
         assert!(
             text.contains(&format!("# HELP {} {}\n", metric.name, metric.help)),
             "{}\n{text}",
             metric.name
         );
     }
-    assert!(
-        text.contains(
-            "countersign_job_run_seconds_bucket{kind=\"some\",lane=\"some\",le=\"600\"} 1"
-        )
-    );
+    assert!(text.contains("countersign_job_run_seconds_bucket{kind=\"some\",lane=\"some\",le=\"600\"} 1"));
     assert!(text.contains("countersign_group_commit_size_bucket{stage=\"some\",le=\"4096\"} 1"));
-    assert!(text.contains(&format!(
-        "countersign_build_info{{version=\"{}\"}} 1",
-        env!("CARGO_PKG_VERSION")
-    )));
+    assert!(text.contains(&format!("countersign_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))));
     // deploy/check.sh has promtool judge this page.
-    std::fs::write(
-        concat!(env!("CARGO_TARGET_TMPDIR"), "/exposition.prom"),
-        text,
-    )
-    .unwrap();
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/exposition.prom"), text).unwrap();
 }
 
 #[test]

@@ -81,16 +81,9 @@ mod tests {
 
     #[test]
     fn the_dice_are_fair_and_repeat() {
-        let flaky = Flaky {
-            fail_percent: 30,
-            ..Flaky::default()
-        };
+        let flaky = Flaky { fail_percent: 30, ..Flaky::default() };
         let jobs: Vec<_> = (0..10_000).map(|_| JobId::new()).collect();
-        let failed = |attempt| {
-            jobs.iter()
-                .filter(|job| flaky.fails(**job, attempt))
-                .count()
-        };
+        let failed = |attempt| jobs.iter().filter(|job| flaky.fails(**job, attempt)).count();
         for attempt in 1..4 {
             let failed = failed(attempt);
             assert!((2_700..3_300).contains(&failed), "{failed} of 10,000");
@@ -100,14 +93,8 @@ mod tests {
 
     #[test]
     fn codes_take_turns() {
-        let flaky = Flaky {
-            codes: vec!["a".into(), "b".into()],
-            ..Flaky::default()
-        };
-        assert_eq!(
-            [1, 2, 3].map(|attempt| flaky.code(attempt)),
-            ["a", "b", "a"]
-        );
+        let flaky = Flaky { codes: vec!["a".into(), "b".into()], ..Flaky::default() };
+        assert_eq!([1, 2, 3].map(|attempt| flaky.code(attempt)), ["a", "b", "a"]);
         assert_eq!(Flaky::default().code(5), "flaky");
     }
 }

@@ -28,11 +28,6 @@ impl Job for Panic {
 
     #[allow(clippy::panic, reason = "it is what this kind is for")]
     async fn run(self, _ctx: &Ctx) -> Result<Done, JobError> {
-        panic!(
-            "{}",
-            self.message
-                .as_deref()
-                .unwrap_or("asked to by system.panic")
-        )
+        panic!("{}", self.message.as_deref().unwrap_or("asked to by system.panic"))
     }
 }

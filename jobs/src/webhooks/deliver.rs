@@ -95,14 +95,10 @@ impl Job for DeliverWebhook {
         cap: Duration::from_secs(12 * 3600),
     };
     const TIMEOUT: Duration = Duration::from_secs(30);
-    const SUMMARY: &'static str =
-        "Posts one event to a subscriber's URL, signed as Standard Webhooks asks.";
+    const SUMMARY: &'static str = "Posts one event to a subscriber's URL, signed as Standard Webhooks asks.";
 
     fn limits(&self) -> Vec<LimitUse> {
-        self.endpoint()
-            .map(|endpoint| LimitUse::one("webhooks.endpoint", endpoint))
-            .into_iter()
-            .collect()
+        self.endpoint().map(|endpoint| LimitUse::one("webhooks.endpoint", endpoint)).into_iter().collect()
     }
 
     async fn run(self, ctx: &Ctx) -> Result<Done, JobError> {
@@ -131,11 +127,7 @@ impl DeliverWebhook {
     }
 
     async fn secrets(&self, ctx: &Ctx) -> Result<Vec<SecretString>, JobError> {
-        let found = ctx
-            .ports
-            .webhook_secrets
-            .signing_secrets(ctx.job.org_id, &self.url)
-            .await;
+        let found = ctx.ports.webhook_secrets.signing_secrets(ctx.job.org_id, &self.url).await;
         match found {
             Ok(secrets) if secrets.is_empty() => Err(JobError::fail(
                 "signing_secret_missing",
@@ -192,11 +184,7 @@ fn unanswered(fault: WebhookFault) -> JobError {
 
 fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Box<RawValue>, D::Error> {
     let raw = Box::<RawValue>::deserialize(from)?;
-    if raw.get().starts_with('{') {
-        Ok(raw)
-    } else {
-        Err(D::Error::custom("must be an object"))
-    }
+    if raw.get().starts_with('{') { Ok(raw) } else { Err(D::Error::custom("must be an object")) }
 }
 
 #[cfg(test)]
@@ -206,16 +194,11 @@ mod tests {
     #[test]
     fn the_schedule_covers_most_of_a_day() {
         let retry = DeliverWebhook::RETRY;
-        let bounds: Duration = (1..retry.max_attempts)
-            .map(|attempt| retry.bound(attempt))
-            .sum();
+        let bounds: Duration = (1..retry.max_attempts).map(|attempt| retry.bound(attempt)).sum();
         // Full jitter: half of the bounds on average.
         let average = bounds / 2;
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        assert!(
-            average > hours(16) && bounds < hours(40),
-            "{average:?} {bounds:?}"
-        );
+        assert!(average > hours(16) && bounds < hours(40), "{average:?} {bounds:?}");
     }
 
     #[test]

@@ -102,28 +102,16 @@ fn urls_keep_their_origin() {
     let table = [
         ("https://example.com", "https://example.com".to_owned()),
         ("https://example.com/", "https://example.com".to_owned()),
-        (
-            "https://example.com:8443/?k=v",
-            format!("https://example.com:8443/{MASK}"),
-        ),
-        (
-            "https://u:p@example.com/",
-            format!("https://example.com/{MASK}"),
-        ),
-        (
-            "https://example.com/#t",
-            format!("https://example.com/{MASK}"),
-        ),
+        ("https://example.com:8443/?k=v", format!("https://example.com:8443/{MASK}")),
+        ("https://u:p@example.com/", format!("https://example.com/{MASK}")),
+        ("https://example.com/#t", format!("https://example.com/{MASK}")),
         ("mailto:a@example.com", MASK.to_owned()),
         ("not a url", MASK.to_owned()),
     ];
     for (url, shown) in table {
         let payload = json!({"url": url, "event_type": "a.b", "data": {"amount": 5}});
         let redacted = registry.redact("webhooks.deliver", 1, &payload);
-        assert_eq!(
-            redacted,
-            json!({"url": shown, "event_type": "a.b", "data": {"amount": 5}})
-        );
+        assert_eq!(redacted, json!({"url": shown, "event_type": "a.b", "data": {"amount": 5}}));
     }
 }
 
@@ -133,14 +121,9 @@ fn what_nobody_describes_is_hidden() {
     let payload = json!({"a": "x", "b": {"c": [1, false, null]}});
     let keys = json!({"a": MASK, "b": {"c": [MASK, MASK, null]}});
     for (kind, version) in [("no.such", 1), ("system.echo", 9), ("system.echo", 1)] {
-        assert_eq!(
-            registry.redact(kind, version, &payload),
-            keys,
-            "{kind}@{version}"
-        );
+        assert_eq!(registry.redact(kind, version, &payload), keys, "{kind}@{version}");
     }
-    let misshapen =
-        json!({"label": {"password": "x"}, "logins": "x", "login": ["x"], "by_name": {"k": "x"}});
+    let misshapen = json!({"label": {"password": "x"}, "logins": "x", "login": ["x"], "by_name": {"k": "x"}});
     let shown = registry.redact("test.vault", 1, &misshapen).to_string();
     assert!(!shown.contains("\"x\""), "{shown}");
     assert_eq!(registry.redact("test.vault", 1, &json!("x")), json!(MASK));
@@ -149,13 +132,8 @@ fn what_nobody_describes_is_hidden() {
 #[test]
 fn what_was_shown_can_not_be_sent_back() {
     let registry = registry();
-    let payload =
-        json!({"url": "https://example.com/in", "event_type": "a.b", "data": {"note": MASK}});
-    assert!(
-        registry
-            .prepare(OrgId::new(), "webhooks.deliver", None, raw(&payload))
-            .is_ok()
-    );
+    let payload = json!({"url": "https://example.com/in", "event_type": "a.b", "data": {"note": MASK}});
+    assert!(registry.prepare(OrgId::new(), "webhooks.deliver", None, raw(&payload)).is_ok());
     let shown = registry.redact("webhooks.deliver", 1, &payload);
     match registry.prepare(OrgId::new(), "webhooks.deliver", None, raw(&shown)) {
         Err(PrepareError::Invalid { errors, .. }) => {
@@ -192,37 +170,23 @@ fn key() -> impl Strategy<Value = String> {
         "label", "pin", "login", "logins", "by_name", "way", "whole", "child", "callback", "user",
         "password", "by", "token", "other",
     ];
-    prop_oneof![
-        prop::sample::select(known.to_vec()).prop_map(str::to_owned),
-        "[a-z/~]{1,3}"
-    ]
+    prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), "[a-z/~]{1,3}"]
 }
 
 /// A vault of any depth, the secret at each marked place, and at none of the others.
 fn vault() -> impl Strategy<Value = Value> {
     let login = ("[a-z]{0,5}").prop_map(|user| json!({"user": user, "password": SECRET}));
-    let pin = prop_oneof![
-        Just(json!(SECRET)),
-        Just(json!({"deep": [{"er": SECRET}, [SECRET]]})),
-    ];
-    let leaf = (
-        pin,
-        login.clone(),
-        prop::collection::vec(login.clone(), 0..3),
-        any::<bool>(),
-    )
-        .prop_map(|(pin, login, logins, token)| {
-            let way = if token {
-                json!({"by": "token", "token": SECRET})
-            } else {
-                json!({"by": "nothing"})
-            };
+    let pin = prop_oneof![Just(json!(SECRET)), Just(json!({"deep": [{"er": SECRET}, [SECRET]]})),];
+    let leaf = (pin, login.clone(), prop::collection::vec(login.clone(), 0..3), any::<bool>()).prop_map(
+        |(pin, login, logins, token)| {
+            let way = if token { json!({"by": "token", "token": SECRET}) } else { json!({"by": "nothing"}) };
             json!({
                 "label": "plain", "pin": pin, "login": login, "logins": logins, "way": way,
                 "by_name": {"k": login}, "whole": login,
                 "callback": format!("https://example.com/{SECRET}?{SECRET}"),
             })
-        });
+        },
+    );
     leaf.prop_recursive(5, 20, 1, |inner| {
         inner.prop_map(|inner| {
             let mut outer = inner.clone();
@@ -234,9 +198,7 @@ fn vault() -> impl Strategy<Value = Value> {
 
 /// Replaces the value at one place, so that the payload no longer fits.
 fn broken() -> impl Strategy<Value = Value> {
-    let places = [
-        "label", "login", "logins", "way", "by_name", "whole", "child", "callback", "extra",
-    ];
+    let places = ["label", "login", "logins", "way", "by_name", "whole", "child", "callback", "extra"];
     (
         vault(),
         prop::sample::select(places.to_vec()),
@@ -300,11 +262,9 @@ fn shape(value: &Value) -> Value {
     match value {
         Value::Null => Value::Null,
         Value::Array(items) => items.iter().map(shape).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, value)| (key.clone(), shape(value)))
-            .collect::<Map<_, _>>()
-            .into(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (key.clone(), shape(value))).collect::<Map<_, _>>().into()
+        }
         _ => json!(0),
     }
 }

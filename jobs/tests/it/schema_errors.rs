@@ -128,17 +128,12 @@ fn messages_say_where_and_what() {
     let mut wrong = Vec::new();
     for (kind, payload, expected) in table {
         let found = errors(&registry, kind, &payload);
-        let mut pairs: Vec<_> = found
-            .iter()
-            .map(|error| (&*error.pointer, &*error.message))
-            .collect();
+        let mut pairs: Vec<_> = found.iter().map(|error| (&*error.pointer, &*error.message)).collect();
         let mut expected = expected.clone();
         pairs.sort_unstable();
         expected.sort_unstable();
         if pairs != expected {
-            wrong.push(format!(
-                "{kind} {payload}\n  said {pairs:?}\n  not  {expected:?}"
-            ));
+            wrong.push(format!("{kind} {payload}\n  said {pairs:?}\n  not  {expected:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -147,21 +142,13 @@ fn messages_say_where_and_what() {
 #[test]
 fn what_the_schema_lets_through_and_the_type_does_not_is_named_too() {
     let registry = registry();
-    let at =
-        |kind: &str, payload: &str| match registry.prepare(OrgId::new(), kind, None, text(payload))
-        {
-            Err(PrepareError::Invalid { errors, .. }) => errors[0].pointer.clone(),
-            other => panic!("{payload}: {other:?}"),
-        };
+    let at = |kind: &str, payload: &str| match registry.prepare(OrgId::new(), kind, None, text(payload)) {
+        Err(PrepareError::Invalid { errors, .. }) => errors[0].pointer.clone(),
+        other => panic!("{payload}: {other:?}"),
+    };
     // A whole number in JSON Schema's eyes, not in a u64's.
-    assert_eq!(
-        at("system.slow", r#"{"duration_ms": 10.0}"#),
-        "/duration_ms"
-    );
-    assert_eq!(
-        at("system.slow", r#"{"steps": 2, "duration_ms": 1e2}"#),
-        "/duration_ms"
-    );
+    assert_eq!(at("system.slow", r#"{"duration_ms": 10.0}"#), "/duration_ms");
+    assert_eq!(at("system.slow", r#"{"steps": 2, "duration_ms": 1e2}"#), "/duration_ms");
     assert_eq!(at("system.echo", r#"{"message": "a", "message": "b"}"#), "");
     for unreadable in [r#"{"message": "\ud800"}"#, r#"{"message": 1e999}"#] {
         assert_eq!(at("system.echo", unreadable), "", "{unreadable}");
@@ -194,26 +181,16 @@ fn unknown_kinds_come_with_likely_ones() {
         ("", &[]),
     ];
     for (asked, first) in table {
-        let error = registry
-            .prepare(OrgId::new(), asked, None, text("{}"))
-            .unwrap_err();
-        let PrepareError::UnknownKind { near, .. } = &error else {
-            panic!("{error}")
-        };
+        let error = registry.prepare(OrgId::new(), asked, None, text("{}")).unwrap_err();
+        let PrepareError::UnknownKind { near, .. } = &error else { panic!("{error}") };
         assert_eq!(&near[..near.len().min(1)], first, "{asked}: {near:?}");
     }
     let long = "x".repeat(100_000);
-    let error = registry
-        .prepare(OrgId::new(), &long, None, text("{}"))
-        .unwrap_err();
+    let error = registry.prepare(OrgId::new(), &long, None, text("{}")).unwrap_err();
     assert!(error.to_string().len() < 200);
-    let error = registry
-        .prepare(OrgId::new(), "system.ecko", None, text("{}"))
-        .unwrap_err();
+    let error = registry.prepare(OrgId::new(), "system.ecko", None, text("{}")).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .starts_with("there is no job kind “system.ecko”; did you mean system.echo"),
+        error.to_string().starts_with("there is no job kind “system.ecko”; did you mean system.echo"),
         "{error}"
     );
 }
@@ -221,15 +198,6 @@ fn unknown_kinds_come_with_likely_ones() {
 #[test]
 fn large_payloads_are_turned_away_unread() {
     let payload = json!({"pad": "x".repeat(domain::MAX_PAYLOAD_BYTES)});
-    let error =
-        Registry::standard()
-            .unwrap()
-            .prepare(OrgId::new(), "system.noop", None, raw(&payload));
-    assert!(matches!(
-        error,
-        Err(PrepareError::TooLarge {
-            limit: domain::MAX_PAYLOAD_BYTES,
-            ..
-        })
-    ));
+    let error = Registry::standard().unwrap().prepare(OrgId::new(), "system.noop", None, raw(&payload));
+    assert!(matches!(error, Err(PrepareError::TooLarge { limit: domain::MAX_PAYLOAD_BYTES, .. })));
 }

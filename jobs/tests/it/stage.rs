@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeZone, Utc};
 use domain::clock::ManualClock;
 use domain::ports::{
-    PortFuture, SecretsFault, WebhookAnswer, WebhookDelivery, WebhookFault, WebhookSecrets,
-    WebhookSender,
+    PortFuture, SecretsFault, WebhookAnswer, WebhookDelivery, WebhookFault, WebhookSecrets, WebhookSender,
 };
 use domain::{Done, JobError, JobId, OrgId};
 use jobs::{Ctx, JobInfo, Ports, ProgressSink, Registry};
@@ -126,14 +125,9 @@ impl Stage {
     /// Prepares the newest version and runs it.
     pub(crate) async fn run(&self, kind: &str, payload: Value) -> Result<Done, JobError> {
         let org = self.info.org_id;
-        let job = self
-            .registry
-            .prepare(org, kind, None, raw(&payload))
-            .unwrap();
+        let job = self.registry.prepare(org, kind, None, raw(&payload)).unwrap();
         let ctx = self.ctx();
-        self.registry
-            .run(&job.kind, job.kind_version, &job.payload, &ctx)
-            .await
+        self.registry.run(&job.kind, job.kind_version, &job.payload, &ctx).await
     }
 }
 

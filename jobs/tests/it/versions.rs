@@ -35,19 +35,13 @@ impl Job for Greet {
 
     fn upgrade(from: i16, mut payload: Value) -> Option<Value> {
         if from == 2 {
-            payload
-                .as_object_mut()?
-                .insert("greeting".into(), json!("hello"));
+            payload.as_object_mut()?.insert("greeting".into(), json!("hello"));
         }
         Some(payload)
     }
 
     async fn run(self, _ctx: &Ctx) -> Result<Done, JobError> {
-        Ok(Done::with(json!(format!(
-            "{} {}",
-            self.greeting,
-            self.names.join(" and ")
-        ))))
+        Ok(Done::with(json!(format!("{} {}", self.greeting, self.names.join(" and ")))))
     }
 }
 
@@ -61,11 +55,7 @@ fn stage() -> Stage {
 async fn an_older_job_in_the_ledger_is_upgraded_and_run() {
     let stage = stage();
     let payload = raw(&json!({"names": ["Ann", "Bo"]}));
-    let done = stage
-        .registry
-        .run("test.greet", 2, &payload, &stage.ctx())
-        .await
-        .unwrap();
+    let done = stage.registry.run("test.greet", 2, &payload, &stage.ctx()).await.unwrap();
     assert_eq!(done.result, Some(json!("hello Ann and Bo")));
 }
 
@@ -82,20 +72,10 @@ async fn what_can_not_be_run_fails_for_good() {
         ("test.greet", 2, r#"{"names":1}"#, "payload_invalid"),
     ];
     for (kind, version, payload, expected) in table {
-        let run = stage
-            .registry
-            .run(kind, version, &text(payload), &stage.ctx())
-            .await;
-        assert_eq!(
-            code(&run.unwrap_err()),
-            (expected, true),
-            "{kind}@{version} {payload}"
-        );
+        let run = stage.registry.run(kind, version, &text(payload), &stage.ctx()).await;
+        assert_eq!(code(&run.unwrap_err()), (expected, true), "{kind}@{version} {payload}");
     }
-    let run = stage
-        .registry
-        .run("test.greet", 3, &text(r#"{"names":["Ann"]}"#), &stage.ctx())
-        .await;
+    let run = stage.registry.run("test.greet", 3, &text(r#"{"names":["Ann"]}"#), &stage.ctx()).await;
     assert_eq!(
         run.unwrap_err().to_string(),
         "payload_invalid: the payload does not fit: /greeting is required"
@@ -105,41 +85,19 @@ async fn what_can_not_be_run_fails_for_good() {
 #[test]
 fn the_door_takes_older_payloads_as_the_newest() {
     let registry = stage().registry;
-    let old = registry
-        .prepare(
-            OrgId::new(),
-            "test.greet",
-            Some(2),
-            text(r#"{"names":["Ann"]}"#),
-        )
-        .unwrap();
-    assert_eq!(
-        (old.kind_version, old.idempotency_key.as_deref()),
-        (3, Some("greet:Ann"))
-    );
-    let again = registry
-        .prepare(
-            OrgId::new(),
-            "test.greet",
-            Some(2),
-            text(r#"{ "names": ["Ann"] }"#),
-        )
-        .unwrap();
+    let old = registry.prepare(OrgId::new(), "test.greet", Some(2), text(r#"{"names":["Ann"]}"#)).unwrap();
+    assert_eq!((old.kind_version, old.idempotency_key.as_deref()), (3, Some("greet:Ann")));
+    let again =
+        registry.prepare(OrgId::new(), "test.greet", Some(2), text(r#"{ "names": ["Ann"] }"#)).unwrap();
     assert_eq!(old.payload_hash(), again.payload_hash());
     for version in [-1, 0, 1, 4] {
         match registry.prepare(OrgId::new(), "test.greet", Some(version), text("{}")) {
-            Err(PrepareError::UnknownVersion {
-                oldest: 2,
-                newest: 3,
-                ..
-            }) => {}
+            Err(PrepareError::UnknownVersion { oldest: 2, newest: 3, .. }) => {}
             other => panic!("{version}: {other:?}"),
         }
     }
     match registry.prepare(OrgId::new(), "test.greet", Some(2), text("[]")) {
-        Err(PrepareError::Invalid {
-            version: 2, errors, ..
-        }) => assert_eq!(errors.len(), 1),
+        Err(PrepareError::Invalid { version: 2, errors, .. }) => assert_eq!(errors.len(), 1),
         other => panic!("{other:?}"),
     }
 }
@@ -189,26 +147,11 @@ kind!(Fine, "test.fine", 1, 1, true);
 #[test]
 fn wrong_lists_are_refused() {
     let mut registry = Registry::default();
-    assert!(matches!(
-        registry.add::<Shouting>(),
-        Err(RegistryError::Name(_))
-    ));
-    assert!(matches!(
-        registry.add::<Dotless>(),
-        Err(RegistryError::Name(_))
-    ));
-    assert!(matches!(
-        registry.add::<Backwards>(),
-        Err(RegistryError::Policy { .. })
-    ));
-    assert!(matches!(
-        registry.add::<Typo>(),
-        Err(RegistryError::Schema { .. })
-    ));
+    assert!(matches!(registry.add::<Shouting>(), Err(RegistryError::Name(_))));
+    assert!(matches!(registry.add::<Dotless>(), Err(RegistryError::Name(_))));
+    assert!(matches!(registry.add::<Backwards>(), Err(RegistryError::Policy { .. })));
+    assert!(matches!(registry.add::<Typo>(), Err(RegistryError::Schema { .. })));
     assert!(registry.add::<Fine>().is_ok());
-    assert!(matches!(
-        registry.add::<Fine>(),
-        Err(RegistryError::Twice("test.fine"))
-    ));
+    assert!(matches!(registry.add::<Fine>(), Err(RegistryError::Twice("test.fine"))));
     assert_eq!(registry.catalogue().len(), 1);
 }

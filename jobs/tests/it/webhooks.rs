@@ -33,42 +33,22 @@ async fn the_event_goes_out_as_it_was_given() {
     let stage = Stage::new();
     let payload = r#"{"url":"https://hooks.example.com/in?x=1","event_id":"evt_9","event_type":"order.paid",
         "occurred_at":"2026-03-29T03:00:00.5+02:00","data":{"amount": 1.50, "b":[ ]}}"#;
-    let job = stage
-        .registry
-        .prepare(stage.info.org_id, "webhooks.deliver", None, text(payload))
-        .unwrap();
+    let job = stage.registry.prepare(stage.info.org_id, "webhooks.deliver", None, text(payload)).unwrap();
     for _ in 0..2 {
-        stage
-            .outside
-            .answers
-            .lock()
-            .unwrap()
-            .push_back(answer(204, None));
-        let secrets = vec![
-            SecretString::from("whsec_new"),
-            SecretString::from("whsec_old"),
-        ];
+        stage.outside.answers.lock().unwrap().push_back(answer(204, None));
+        let secrets = vec![SecretString::from("whsec_new"), SecretString::from("whsec_old")];
         stage.outside.secrets.lock().unwrap().push_back(Ok(secrets));
-        let done = stage
-            .registry
-            .run(&job.kind, 1, &job.payload, &stage.ctx())
-            .await
-            .unwrap();
+        let done = stage.registry.run(&job.kind, 1, &job.payload, &stage.ctx()).await.unwrap();
         assert_eq!(done.result, Some(json!({"status": 204, "took_ms": 42})));
     }
     let sent = stage.outside.sent.lock().unwrap();
-    let [first, second] = sent.as_slice() else {
-        panic!("{sent:?}")
-    };
+    let [first, second] = sent.as_slice() else { panic!("{sent:?}") };
     assert_eq!(first.body, second.body, "each attempt sends the same bytes");
     assert_eq!(
         first.body,
         r#"{"type":"order.paid","timestamp":"2026-03-29T01:00:00.500Z","data":{"amount": 1.50, "b":[ ]}}"#
     );
-    assert_eq!(
-        (&*first.event_id, &*first.event_type, first.secrets),
-        ("evt_9", "order.paid", 2)
-    );
+    assert_eq!((&*first.event_id, &*first.event_type, first.secrets), ("evt_9", "order.paid", 2));
     assert_eq!(first.url, "https://hooks.example.com/in?x=1");
     assert_eq!(first.timestamp, now(), "the signed time is the attempt's");
 }
@@ -76,22 +56,11 @@ async fn the_event_goes_out_as_it_was_given() {
 #[tokio::test]
 async fn without_an_event_id_the_job_is_the_event() {
     let stage = Stage::new();
-    stage
-        .outside
-        .answers
-        .lock()
-        .unwrap()
-        .push_back(answer(200, None));
+    stage.outside.answers.lock().unwrap().push_back(answer(200, None));
     stage.run("webhooks.deliver", event()).await.unwrap();
     let sent = stage.outside.sent.lock().unwrap();
     assert_eq!(sent[0].event_id, stage.info.job_id.to_string());
-    assert!(
-        sent[0]
-            .body
-            .contains(r#""timestamp":"2026-03-29T01:30:00.000Z""#),
-        "{}",
-        sent[0].body
-    );
+    assert!(sent[0].body.contains(r#""timestamp":"2026-03-29T01:30:00.000Z""#), "{}", sent[0].body);
 }
 
 #[tokio::test]
@@ -130,21 +99,10 @@ async fn each_answer_has_its_consequence() {
 
 #[tokio::test]
 async fn each_fault_has_its_consequence() {
-    let away = |code| WebhookFault::Unreachable {
-        code,
-        message: "no answer".into(),
-    };
+    let away = |code| WebhookFault::Unreachable { code, message: "no answer".into() };
     let table = [
-        (
-            WebhookFault::Refused("private address".into()),
-            "address_refused",
-            true,
-        ),
-        (
-            WebhookFault::Unsignable("bad secret".into()),
-            "unsignable",
-            true,
-        ),
+        (WebhookFault::Refused("private address".into()), "address_refused", true),
+        (WebhookFault::Unsignable("bad secret".into()), "unsignable", true),
         (away("timeout"), "timeout", false),
         (away("connect"), "connect", false),
         (away("redirect"), "redirect", false),
@@ -159,16 +117,8 @@ async fn each_fault_has_its_consequence() {
 async fn nothing_goes_out_unsigned() {
     let table = [
         (Ok(vec![]), "signing_secret_missing", true),
-        (
-            Err(SecretsFault::Away("vault away".into())),
-            "signing_secret_away",
-            false,
-        ),
-        (
-            Err(SecretsFault::Unusable("wrong key".into())),
-            "signing_secret_unusable",
-            true,
-        ),
+        (Err(SecretsFault::Away("vault away".into())), "signing_secret_away", false),
+        (Err(SecretsFault::Unusable("wrong key".into())), "signing_secret_unusable", true),
     ];
     for (secrets, expected, permanent) in table {
         let stage = Stage::new();
@@ -183,10 +133,6 @@ async fn nothing_goes_out_unsigned() {
 async fn data_that_is_no_object_never_leaves() {
     let stage = Stage::new();
     let payload = text(r#"{"url":"https://example.com/","event_type":"a.b","data":[1]}"#);
-    let error = stage
-        .registry
-        .run("webhooks.deliver", 1, &payload, &stage.ctx())
-        .await
-        .unwrap_err();
+    let error = stage.registry.run("webhooks.deliver", 1, &payload, &stage.ctx()).await.unwrap_err();
     assert_eq!(code(&error), ("payload_invalid", true));
 }

@@ -34,9 +34,7 @@ impl Exception {
     }
 
     fn covers_port(&self, port: u16) -> bool {
-        self.ports
-            .as_ref()
-            .is_none_or(|ports| ports.contains(&port))
+        self.ports.as_ref().is_none_or(|ports| ports.contains(&port))
     }
 }
 
@@ -53,9 +51,7 @@ impl FromStr for Exception {
     type Err = InvalidException;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidException {
-            text: text.to_owned(),
-        };
+        let invalid = || InvalidException { text: text.to_owned() };
         let (address, rest) = text.trim().split_once('/').ok_or_else(invalid)?;
         let (bits, ports) = match rest.split_once(':') {
             None => (rest, None),
@@ -68,9 +64,7 @@ impl FromStr for Exception {
                 (bits, Some(ports))
             }
         };
-        let net = format!("{address}/{bits}")
-            .parse::<IpNet>()
-            .map_err(|_| invalid())?;
+        let net = format!("{address}/{bits}").parse::<IpNet>().map_err(|_| invalid())?;
         Ok(Self { net, ports })
     }
 }
@@ -124,41 +118,27 @@ impl AddressGuard {
     /// The rule for connections to one port.
     #[must_use]
     pub fn for_port(&self, port: u16) -> PortGuard {
-        PortGuard {
-            nets: self.nets(|exception| exception.covers_port(port)),
-            public: true,
-        }
+        PortGuard { nets: self.nets(|exception| exception.covers_port(port)), public: true }
     }
 
     /// The rule for connections to a port that no exception names.
     #[must_use]
     pub fn for_other_ports(&self) -> PortGuard {
-        PortGuard {
-            nets: self.nets(|exception| exception.ports.is_none()),
-            public: true,
-        }
+        PortGuard { nets: self.nets(|exception| exception.ports.is_none()), public: true }
     }
 
     /// The ports that exceptions name, each once, in order.
     #[must_use]
     pub fn named_ports(&self) -> Vec<u16> {
-        let mut ports: Vec<u16> = self
-            .exceptions
-            .iter()
-            .flat_map(|exception| exception.ports.iter().flatten())
-            .copied()
-            .collect();
+        let mut ports: Vec<u16> =
+            self.exceptions.iter().flat_map(|exception| exception.ports.iter().flatten()).copied().collect();
         ports.sort_unstable();
         ports.dedup();
         ports
     }
 
     fn nets(&self, keep: impl Fn(&Exception) -> bool) -> Vec<IpNet> {
-        self.exceptions
-            .iter()
-            .filter(|exception| keep(exception))
-            .map(|exception| exception.net)
-            .collect()
+        self.exceptions.iter().filter(|exception| keep(exception)).map(|exception| exception.net).collect()
     }
 }
 
@@ -173,10 +153,7 @@ impl PortGuard {
     /// The same exceptions without public addresses, for plain http.
     #[must_use]
     pub fn exceptions_only(&self) -> Self {
-        Self {
-            nets: self.nets.clone(),
-            public: false,
-        }
+        Self { nets: self.nets.clone(), public: false }
     }
 
     /// Whether nothing at all can pass.
@@ -191,8 +168,7 @@ impl PortGuard {
     /// [`Refusal`] when the address may not be dialled.
     pub fn check(&self, address: IpAddr) -> Result<(), Refusal> {
         let kind = kind_of(address);
-        if (self.public && kind == AddressKind::Public)
-            || self.nets.iter().any(|net| net.contains(&address))
+        if (self.public && kind == AddressKind::Public) || self.nets.iter().any(|net| net.contains(&address))
         {
             return Ok(());
         }
@@ -207,70 +183,36 @@ mod tests {
 
     #[test]
     fn an_exception_opens_its_network_and_ports_only() {
-        let guard = AddressGuard::new(vec![
-            "127.0.0.1/32:8099".parse().unwrap(),
-            "fd12::/16".parse().unwrap(),
-        ]);
+        let guard =
+            AddressGuard::new(vec!["127.0.0.1/32:8099".parse().unwrap(), "fd12::/16".parse().unwrap()]);
         let loopback: IpAddr = "127.0.0.1".parse().unwrap();
         let local: IpAddr = "fd12::9".parse().unwrap();
         assert!(guard.for_port(8099).check(loopback).is_ok());
         assert!(guard.for_port(6379).check(loopback).is_err());
         assert!(guard.for_other_ports().check(loopback).is_err());
         assert!(guard.for_port(6379).check(local).is_ok());
-        assert!(
-            guard
-                .for_port(8099)
-                .check("127.0.0.2".parse().unwrap())
-                .is_err()
-        );
-        assert!(
-            guard
-                .for_port(8099)
-                .check("::ffff:127.0.0.1".parse().unwrap())
-                .is_err()
-        );
+        assert!(guard.for_port(8099).check("127.0.0.2".parse().unwrap()).is_err());
+        assert!(guard.for_port(8099).check("::ffff:127.0.0.1".parse().unwrap()).is_err());
         assert_eq!(guard.named_ports(), [8099]);
     }
 
     #[test]
     fn without_public_only_exceptions_pass() {
-        let guard = AddressGuard::new(vec!["127.0.0.0/8".parse().unwrap()])
-            .for_port(80)
-            .exceptions_only();
+        let guard = AddressGuard::new(vec!["127.0.0.0/8".parse().unwrap()]).for_port(80).exceptions_only();
         assert!(guard.check("127.0.0.1".parse().unwrap()).is_ok());
         let refusal = guard.check("8.8.8.8".parse().unwrap()).unwrap_err();
-        assert_eq!(
-            refusal.to_string(),
-            "the receiver's address is not allowed (plain http; use https)"
-        );
-        assert!(
-            AddressGuard::default()
-                .for_port(80)
-                .exceptions_only()
-                .is_closed()
-        );
+        assert_eq!(refusal.to_string(), "the receiver's address is not allowed (plain http; use https)");
+        assert!(AddressGuard::default().for_port(80).exceptions_only().is_closed());
     }
 
     #[test]
     fn exceptions_are_read_and_written() {
-        for text in [
-            "127.0.0.1/32",
-            "10.0.0.0/8:80",
-            "::1/128:8099+8100",
-            "fd00::/8",
-        ] {
+        for text in ["127.0.0.1/32", "10.0.0.0/8:80", "::1/128:8099+8100", "fd00::/8"] {
             assert_eq!(text.parse::<Exception>().unwrap().to_string(), text);
         }
-        for text in [
-            "",
-            "127.0.0.1",
-            "127.0.0.1:80",
-            "127.0.0.1/33",
-            "::1/128:",
-            "::1/128:0",
-            "::1/128:80+",
-            "a/8",
-        ] {
+        for text in
+            ["", "127.0.0.1", "127.0.0.1:80", "127.0.0.1/33", "::1/128:", "::1/128:0", "::1/128:80+", "a/8"]
+        {
             assert!(text.parse::<Exception>().is_err(), "{text}");
         }
     }

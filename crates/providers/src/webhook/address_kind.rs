@@ -136,9 +136,7 @@ fn kind_of_v6(address: Ipv6Addr) -> AddressKind {
         // length that only the operator's network knows, so none is trusted.
         [0x64, 0xff9b, 1, ..] => AddressKind::Nat64,
         // Amazon's and Google's metadata over IPv6.
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => {
-            AddressKind::Metadata
-        }
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => AddressKind::Metadata,
         [0xfc00..=0xfdff, ..] => AddressKind::UniqueLocal,
         [0xfe80..=0xfebf, ..] => AddressKind::LinkLocal,
         [0xfec0..=0xfeff, ..] => AddressKind::SiteLocal,
@@ -275,11 +273,7 @@ mod tests {
             "3fff:1000::1",
             "64:ff9b::8.8.8.8",
         ] {
-            assert_eq!(
-                kind_of(text.parse().unwrap()),
-                AddressKind::Public,
-                "{text}"
-            );
+            assert_eq!(kind_of(text.parse().unwrap()), AddressKind::Public, "{text}");
         }
     }
 

@@ -23,14 +23,8 @@ use super::url_rules::{BadUrl, Target, check_url};
 const USER_AGENT: &str = "Countersign-Webhooks/1";
 const HEADER_EVENT_TYPE: HeaderName = HeaderName::from_static("countersign-event-type");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const KEPT_HEADERS: [&str; 6] = [
-    "content-type",
-    "content-length",
-    "date",
-    "retry-after",
-    "server",
-    "x-request-id",
-];
+const KEPT_HEADERS: [&str; 6] =
+    ["content-type", "content-length", "date", "retry-after", "server", "x-request-id"];
 const MAX_HEADER_CHARS: usize = 256;
 const MAX_EVENT_TYPE_BYTES: usize = 128;
 
@@ -65,9 +59,7 @@ struct Channel {
 
 impl std::fmt::Debug for WebhookClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebhookClient")
-            .field("ports", &self.inner.ports)
-            .finish_non_exhaustive()
+        f.debug_struct("WebhookClient").field("ports", &self.inner.ports).finish_non_exhaustive()
     }
 }
 
@@ -84,10 +76,7 @@ impl WebhookClient {
     ///
     /// # Errors
     /// [`ConfigError`] for settings that cannot work.
-    pub fn with_lookup(
-        config: WebhookConfig,
-        lookup: impl Lookup + 'static,
-    ) -> Result<Self, ConfigError> {
+    pub fn with_lookup(config: WebhookConfig, lookup: impl Lookup + 'static) -> Result<Self, ConfigError> {
         let lookup: Arc<dyn Lookup> = Arc::new(lookup);
         let roots = extra_roots(&config)?;
         let guard = AddressGuard::new(config.allow.clone());
@@ -109,15 +98,8 @@ impl WebhookClient {
             .map(|port| Ok((port, route(guard.for_port(port))?)))
             .collect::<Result<Vec<_>, ConfigError>>()?;
         let other = route(guard.for_other_ports())?;
-        let inner = Inner {
-            named,
-            other,
-            connect_timeout: config.connect_timeout,
-            ports: config.ports,
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { named, other, connect_timeout: config.connect_timeout, ports: config.ports };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Judges a URL as far as that works without the network: its form, its
@@ -138,11 +120,8 @@ impl WebhookClient {
             .iter()
             .find(|(port, _)| *port == target.port)
             .map_or(&inner.other, |(_, route)| route);
-        let channel = if target.https {
-            &route.https
-        } else {
-            route.http.as_ref().ok_or(BadUrl::PlainHttp)?
-        };
+        let channel =
+            if target.https { &route.https } else { route.http.as_ref().ok_or(BadUrl::PlainHttp)? };
         if let Some(address) = target.literal {
             channel.guard.check(address)?;
         }
@@ -180,9 +159,7 @@ impl WebhookClient {
         let (body, body_truncated) = read_capped(&mut response, deadline).await;
         let duration = started.elapsed();
         let now = attempted_at + TimeDelta::from_std(duration).unwrap_or_default();
-        let retry_after = headers
-            .get(RETRY_AFTER.as_str())
-            .and_then(|value| parse_retry_after(value, now));
+        let retry_after = headers.get(RETRY_AFTER.as_str()).and_then(|value| parse_retry_after(value, now));
         tracing::debug!(
             event_id = delivery.event_id,
             status,
@@ -227,10 +204,7 @@ impl Channel {
         if !roots.is_empty() {
             builder = builder.tls_certs_merge(roots.iter().cloned());
         }
-        Ok(Self {
-            guard,
-            client: builder.build().map_err(ConfigError::Client)?,
-        })
+        Ok(Self { guard, client: builder.build().map_err(ConfigError::Client)? })
     }
 }
 
@@ -238,62 +212,33 @@ fn extra_roots(config: &WebhookConfig) -> Result<Vec<reqwest::Certificate>, Conf
     if config.extra_roots_pem.is_empty() {
         return Ok(Vec::new());
     }
-    let roots = reqwest::Certificate::from_pem_bundle(&config.extra_roots_pem)
-        .map_err(ConfigError::Roots)?;
-    if roots.is_empty() {
-        Err(ConfigError::NoRoots)
-    } else {
-        Ok(roots)
-    }
+    let roots = reqwest::Certificate::from_pem_bundle(&config.extra_roots_pem).map_err(ConfigError::Roots)?;
+    if roots.is_empty() { Err(ConfigError::NoRoots) } else { Ok(roots) }
 }
 
 fn request_headers(delivery: &Delivery) -> Result<HeaderMap, DeliverError> {
     let event_type = &delivery.event_type;
     let fits = (1..=MAX_EVENT_TYPE_BYTES).contains(&event_type.len())
-        && event_type
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        && event_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     if !fits {
         return Err(DeliverError::EventType);
     }
-    let signed = sign(
-        &delivery.secrets,
-        &delivery.event_id,
-        delivery.timestamp.timestamp(),
-        &delivery.body,
-    )?;
+    let signed = sign(&delivery.secrets, &delivery.event_id, delivery.timestamp.timestamp(), &delivery.body)?;
     // Every value below is plain ASCII by construction; the errors only keep
     // that from becoming a panic.
     let value = |text: &str| HeaderValue::from_str(text);
     let mut headers = HeaderMap::with_capacity(5);
     headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(
-        HEADER_EVENT_TYPE,
-        value(event_type).map_err(|_| DeliverError::EventType)?,
-    );
+    headers.insert(HEADER_EVENT_TYPE, value(event_type).map_err(|_| DeliverError::EventType)?);
     let event_id = |_| DeliverError::from(super::signature::SignatureError::EventId);
     headers.insert(HEADER_ID, value(&signed.id).map_err(event_id)?);
-    headers.insert(
-        HEADER_TIMESTAMP,
-        value(&signed.timestamp).map_err(event_id)?,
-    );
-    headers.insert(
-        HEADER_SIGNATURE,
-        value(&signed.signature).map_err(event_id)?,
-    );
+    headers.insert(HEADER_TIMESTAMP, value(&signed.timestamp).map_err(event_id)?);
+    headers.insert(HEADER_SIGNATURE, value(&signed.signature).map_err(event_id)?);
     Ok(headers)
 }
 
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
-    Some(
-        headers
-            .get(name)?
-            .to_str()
-            .ok()?
-            .chars()
-            .take(MAX_HEADER_CHARS)
-            .collect(),
-    )
+    Some(headers.get(name)?.to_str().ok()?.chars().take(MAX_HEADER_CHARS).collect())
 }
 
 /// Reads up to the cap, whatever the stated length, and says whether that was

@@ -44,18 +44,12 @@ impl Default for WebhookConfig {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The extra roots are not PEM certificates.
-    #[error(
-        "the extra webhook root certificates cannot be read; give PEM blocks of type CERTIFICATE"
-    )]
+    #[error("the extra webhook root certificates cannot be read; give PEM blocks of type CERTIFICATE")]
     Roots(#[source] reqwest::Error),
     /// Extra roots were given and none was found in them.
-    #[error(
-        "the extra webhook root certificates hold no certificate; give PEM blocks of type CERTIFICATE"
-    )]
+    #[error("the extra webhook root certificates hold no certificate; give PEM blocks of type CERTIFICATE")]
     NoRoots,
     /// The HTTP client could not be built, most often for want of system certificates.
-    #[error(
-        "the webhook client cannot be built; check that the system's CA certificates are installed"
-    )]
+    #[error("the webhook client cannot be built; check that the system's CA certificates are installed")]
     Client(#[source] reqwest::Error),
 }

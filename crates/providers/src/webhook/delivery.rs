@@ -99,10 +99,7 @@ mod tests {
             timeout: Duration::from_secs(1),
         };
         let shown = format!("{delivery:?}");
-        assert!(
-            shown.contains("evt_1") && !shown.contains("hush"),
-            "{shown}"
-        );
+        assert!(shown.contains("evt_1") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]

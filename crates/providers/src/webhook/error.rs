@@ -91,9 +91,7 @@ impl DeliverError {
             return Self::Resolve(error.into());
         }
         if error.is_timeout() {
-            return Self::Timeout {
-                after: connect_timeout,
-            };
+            return Self::Timeout { after: connect_timeout };
         }
         if !error.is_connect() {
             return Self::Broken(error.into());
@@ -114,10 +112,7 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
             return Some(found);
         }
         // An io::Error leaves out of its chain the very error it wraps.
-        next = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner as &(dyn StdError + 'static)),
             None => error.source(),
         };

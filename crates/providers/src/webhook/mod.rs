@@ -35,8 +35,8 @@ pub use error::{DeliverError, Source};
 pub use resolver::{Lookup, LookupFuture, SystemLookup};
 pub use retry_after::{MAX_RETRY_AFTER, parse_retry_after};
 pub use signature::{
-    DEFAULT_SECRET_BYTES, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, MAX_SECRET_BYTES,
-    MAX_SECRETS, MIN_SECRET_BYTES, SECRET_PREFIX, SignatureError, SignedHeaders, check_secret,
-    generate_secret, generate_secret_of, sign,
+    DEFAULT_SECRET_BYTES, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, MAX_SECRET_BYTES, MAX_SECRETS,
+    MIN_SECRET_BYTES, SECRET_PREFIX, SignatureError, SignedHeaders, check_secret, generate_secret,
+    generate_secret_of, sign,
 };
 pub use url_rules::{BadUrl, MAX_URL_BYTES, Target, check_url};

@@ -70,11 +70,10 @@ impl Resolve for GuardedResolver {
             }
             match refused {
                 Some(refusal) if allowed.is_empty() => Err(refusal.into()),
-                None if allowed.is_empty() => Err(LookupFailed(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    "the name has no address",
-                ))
-                .into()),
+                None if allowed.is_empty() => {
+                    Err(LookupFailed(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+                        .into())
+                }
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
         })
@@ -96,49 +95,24 @@ mod tests {
         }
     }
 
-    async fn resolve(
-        answers: &[&str],
-    ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
-        let lookup = Arc::new(Fixed(
-            answers.iter().map(|text| text.parse().unwrap()).collect(),
-        ));
+    async fn resolve(answers: &[&str]) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+        let lookup = Arc::new(Fixed(answers.iter().map(|text| text.parse().unwrap()).collect()));
         let resolver = GuardedResolver::new(lookup, AddressGuard::default().for_port(443));
-        resolver
-            .resolve("rebind.example".parse().unwrap())
-            .await
-            .map(Iterator::collect)
+        resolver.resolve("rebind.example".parse().unwrap()).await.map(Iterator::collect)
     }
 
     #[tokio::test]
     async fn private_answers_are_dropped_from_a_mixed_reply() {
-        let found = resolve(&[
-            "10.0.0.1",
-            "8.8.8.8",
-            "::1",
-            "2606:4700::1111",
-            "::ffff:127.0.0.1",
-        ])
-        .await
-        .unwrap();
-        assert_eq!(
-            found,
-            [
-                "8.8.8.8:0".parse().unwrap(),
-                "[2606:4700::1111]:0".parse().unwrap()
-            ]
-        );
+        let found =
+            resolve(&["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1111", "::ffff:127.0.0.1"]).await.unwrap();
+        assert_eq!(found, ["8.8.8.8:0".parse().unwrap(), "[2606:4700::1111]:0".parse().unwrap()]);
     }
 
     #[tokio::test]
     async fn a_reply_of_private_answers_is_a_refusal() {
-        let error = resolve(&["169.254.169.254", "127.0.0.1"])
-            .await
-            .unwrap_err();
+        let error = resolve(&["169.254.169.254", "127.0.0.1"]).await.unwrap_err();
         let refusal = error.downcast_ref::<Refusal>().unwrap();
-        assert_eq!(
-            refusal.address,
-            "169.254.169.254".parse::<IpAddr>().unwrap()
-        );
+        assert_eq!(refusal.address, "169.254.169.254".parse::<IpAddr>().unwrap());
     }
 
     #[tokio::test]

@@ -22,12 +22,7 @@ pub fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
         return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
     let at = DateTime::<Utc>::from(httpdate::parse_http_date(value).ok()?);
-    Some(
-        (at - now)
-            .to_std()
-            .unwrap_or(Duration::ZERO)
-            .min(MAX_RETRY_AFTER),
-    )
+    Some((at - now).to_std().unwrap_or(Duration::ZERO).min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -46,21 +41,14 @@ mod tests {
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(30)),
             ("Sun Nov  6 08:49:37 1994", Some(30)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            (
-                "Fri, 31 Dec 9999 23:59:59 GMT",
-                Some(MAX_RETRY_AFTER.as_secs()),
-            ),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(MAX_RETRY_AFTER.as_secs())),
             ("", None),
             ("-1", None),
             ("1.5", None),
             ("soon", None),
         ];
         for (value, seconds) in table {
-            assert_eq!(
-                parse_retry_after(value, now),
-                seconds.map(Duration::from_secs),
-                "{value}"
-            );
+            assert_eq!(parse_retry_after(value, now), seconds.map(Duration::from_secs), "{value}");
         }
     }
 }

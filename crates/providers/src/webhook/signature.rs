@@ -52,9 +52,7 @@ pub enum SignatureError {
     #[error("the signing secret is not base64 after {SECRET_PREFIX}")]
     SecretEncoding,
     /// The key is too short or too long.
-    #[error(
-        "the signing secret holds {bytes} bytes; it needs {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}"
-    )]
+    #[error("the signing secret holds {bytes} bytes; it needs {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}")]
     SecretLength {
         /// The decoded length.
         bytes: usize,
@@ -108,13 +106,8 @@ pub fn check_secret(secret: &SecretString) -> Result<(), SignatureError> {
 }
 
 fn decode(secret: &SecretString) -> Result<Vec<u8>, SignatureError> {
-    let encoded = secret
-        .expose_secret()
-        .strip_prefix(SECRET_PREFIX)
-        .ok_or(SignatureError::SecretPrefix)?;
-    let key = STANDARD
-        .decode(encoded)
-        .map_err(|_| SignatureError::SecretEncoding)?;
+    let encoded = secret.expose_secret().strip_prefix(SECRET_PREFIX).ok_or(SignatureError::SecretPrefix)?;
+    let key = STANDARD.decode(encoded).map_err(|_| SignatureError::SecretEncoding)?;
     check_length(key.len())?;
     Ok(key)
 }
@@ -144,26 +137,17 @@ pub fn sign(
         return Err(SignatureError::NoSecret);
     }
     if secrets.len() > MAX_SECRETS {
-        return Err(SignatureError::TooManySecrets {
-            count: secrets.len(),
-        });
+        return Err(SignatureError::TooManySecrets { count: secrets.len() });
     }
     let id_fits = (1..=MAX_EVENT_ID_BYTES).contains(&event_id.len())
-        && event_id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        && event_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     if !id_fits {
         return Err(SignatureError::EventId);
     }
     let mut signatures = Vec::with_capacity(secrets.len());
     for secret in secrets {
-        let signer =
-            Webhook::from_bytes(decode(secret)?).map_err(|_| SignatureError::SecretEncoding)?;
-        signatures.push(
-            signer
-                .sign(event_id, timestamp, body)
-                .map_err(|_| SignatureError::Body)?,
-        );
+        let signer = Webhook::from_bytes(decode(secret)?).map_err(|_| SignatureError::SecretEncoding)?;
+        signatures.push(signer.sign(event_id, timestamp, body).map_err(|_| SignatureError::Body)?);
     }
     Ok(SignedHeaders {
         id: event_id.to_owned(),
@@ -196,95 +180,48 @@ mod tests {
     #[test]
     fn matches_the_published_vector() {
         let secret = SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        let signed = sign(
-            &[secret],
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            1_614_265_330,
-            br#"{"test": 2432232314}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            signed.signature,
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-        );
+        let signed =
+            sign(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#)
+                .unwrap();
+        assert_eq!(signed.signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
     fn during_rotation_both_secrets_verify_and_no_other() {
         let (old, new, stranger) = (generate_secret(), generate_secret(), generate_secret());
         let signed = sign(&[new.clone(), old.clone()], "evt_1", now(), BODY).unwrap();
-        assert_eq!(
-            signed
-                .signature
-                .split(' ')
-                .filter(|part| part.starts_with("v1,"))
-                .count(),
-            2
-        );
+        assert_eq!(signed.signature.split(' ').filter(|part| part.starts_with("v1,")).count(), 2);
         for secret in [&old, &new] {
-            Webhook::new(secret.expose_secret())
-                .unwrap()
-                .verify(BODY, &headers(&signed))
-                .unwrap();
+            Webhook::new(secret.expose_secret()).unwrap().verify(BODY, &headers(&signed)).unwrap();
         }
-        assert!(
-            Webhook::new(stranger.expose_secret())
-                .unwrap()
-                .verify(BODY, &headers(&signed))
-                .is_err()
-        );
-        assert!(
-            Webhook::new(old.expose_secret())
-                .unwrap()
-                .verify(b"{}", &headers(&signed))
-                .is_err()
-        );
+        assert!(Webhook::new(stranger.expose_secret()).unwrap().verify(BODY, &headers(&signed)).is_err());
+        assert!(Webhook::new(old.expose_secret()).unwrap().verify(b"{}", &headers(&signed)).is_err());
     }
 
     #[test]
     fn fresh_secrets_have_the_length_asked_for_and_differ() {
         for bytes in [MIN_SECRET_BYTES, DEFAULT_SECRET_BYTES, MAX_SECRET_BYTES] {
-            assert_eq!(
-                decode(&generate_secret_of(bytes).unwrap()).unwrap().len(),
-                bytes
-            );
+            assert_eq!(decode(&generate_secret_of(bytes).unwrap()).unwrap().len(), bytes);
         }
         assert!(generate_secret_of(MIN_SECRET_BYTES - 1).is_err());
         assert!(generate_secret_of(MAX_SECRET_BYTES + 1).is_err());
-        assert_ne!(
-            generate_secret().expose_secret(),
-            generate_secret().expose_secret()
-        );
+        assert_ne!(generate_secret().expose_secret(), generate_secret().expose_secret());
     }
 
     #[test]
     fn what_cannot_be_signed_is_refused() {
         let good = generate_secret();
-        let with =
-            |secret: &str| sign(&[SecretString::from(secret)], "evt_1", 1, BODY).unwrap_err();
-        assert_eq!(
-            with("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
-            SignatureError::SecretPrefix
-        );
+        let with = |secret: &str| sign(&[SecretString::from(secret)], "evt_1", 1, BODY).unwrap_err();
+        assert_eq!(with("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), SignatureError::SecretPrefix);
         assert_eq!(with("whsec_***"), SignatureError::SecretEncoding);
         assert_eq!(with("whsec_"), SignatureError::SecretLength { bytes: 0 });
-        assert_eq!(
-            with("whsec_aGVsbG8="),
-            SignatureError::SecretLength { bytes: 5 }
-        );
+        assert_eq!(with("whsec_aGVsbG8="), SignatureError::SecretLength { bytes: 5 });
         assert_eq!(sign(&[], "evt_1", 1, BODY), Err(SignatureError::NoSecret));
         let many = vec![good.clone(); MAX_SECRETS + 1];
-        assert_eq!(
-            sign(&many, "evt_1", 1, BODY),
-            Err(SignatureError::TooManySecrets { count: 9 })
-        );
+        assert_eq!(sign(&many, "evt_1", 1, BODY), Err(SignatureError::TooManySecrets { count: 9 }));
         let one = [good];
         for id in ["", "evt.1", "evt 1", "evt\r\n", "évt", &"e".repeat(129)] {
-            assert_eq!(
-                sign(&one, id, 1, BODY),
-                Err(SignatureError::EventId),
-                "{id}"
-            );
+            assert_eq!(sign(&one, id, 1, BODY), Err(SignatureError::EventId), "{id}");
         }
         assert_eq!(sign(&one, "evt_1", 1, &[0xff]), Err(SignatureError::Body));
     }

@@ -20,17 +20,13 @@ pub const MAX_URL_BYTES: usize = 2048;
 #[non_exhaustive]
 pub enum BadUrl {
     /// Not an absolute URL with a host.
-    #[error(
-        "the endpoint URL is not a full URL with a host; write it like https://example.com/path"
-    )]
+    #[error("the endpoint URL is not a full URL with a host; write it like https://example.com/path")]
     Malformed,
     /// Longer than [`MAX_URL_BYTES`].
     #[error("the endpoint URL is longer than {MAX_URL_BYTES} bytes; shorten it")]
     TooLong,
     /// Holds white space, control characters or a backslash.
-    #[error(
-        "the endpoint URL holds white space, a control character or a backslash; percent-encode it"
-    )]
+    #[error("the endpoint URL holds white space, a control character or a backslash; percent-encode it")]
     Characters,
     /// Neither https nor http.
     #[error("the endpoint URL must begin with https://")]
@@ -88,10 +84,7 @@ pub fn check_url(text: &str, ports: Option<&[u16]>) -> Result<Target, BadUrl> {
     if text.len() > MAX_URL_BYTES {
         return Err(BadUrl::TooLong);
     }
-    if text
-        .chars()
-        .any(|c| c.is_whitespace() || c.is_control() || c == '\\')
-    {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(BadUrl::Characters);
     }
     let url = Url::parse(text).map_err(|_| BadUrl::Malformed)?;
@@ -102,17 +95,11 @@ pub fn check_url(text: &str, ports: Option<&[u16]>) -> Result<Target, BadUrl> {
     };
     // The parser also takes `https:host` and `https:////host`.
     let after_scheme = text.get(url.scheme().len()..).unwrap_or_default();
-    if after_scheme
-        .strip_prefix("://")
-        .is_none_or(|rest| rest.is_empty() || rest.starts_with('/'))
-    {
+    if after_scheme.strip_prefix("://").is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
         return Err(BadUrl::Malformed);
     }
     // An empty `user@` leaves no trace in the parsed form, so the text counts.
-    let authority = after_scheme["://".len()..]
-        .split(['/', '?', '#'])
-        .next()
-        .unwrap_or_default();
+    let authority = after_scheme["://".len()..].split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') || !url.username().is_empty() || url.password().is_some() {
         return Err(BadUrl::Credentials);
     }
@@ -132,12 +119,7 @@ pub fn check_url(text: &str, ports: Option<&[u16]>) -> Result<Target, BadUrl> {
     if port == 0 || ports.is_some_and(|ports| !ports.contains(&port)) {
         return Err(BadUrl::Port { port });
     }
-    Ok(Target {
-        url,
-        port,
-        literal,
-        https,
-    })
+    Ok(Target { url, port, literal, https })
 }
 
 #[cfg(test)]
@@ -211,10 +193,7 @@ mod tests {
             ("http://127.0.0.1./", Loopback),
             ("http://%31%32%37.0.0.1/", Loopback),
             ("http://\u{ff11}\u{ff12}\u{ff17}.0.0.1/", Loopback),
-            (
-                "http://\u{2460}\u{2461}\u{2466}.\u{24ea}.\u{24ea}.\u{2460}/",
-                Loopback,
-            ),
+            ("http://\u{2460}\u{2461}\u{2466}.\u{24ea}.\u{24ea}.\u{2460}/", Loopback),
             ("http://127\u{3002}0\u{3002}0\u{3002}1/", Loopback),
             ("http://0/", Unspecified),
             ("http://0.0.0.0/", Unspecified),
@@ -236,10 +215,8 @@ mod tests {
         ];
         let guard = AddressGuard::default().for_port(80);
         for (text, kind) in table {
-            let literal = check_url(text, None)
-                .unwrap()
-                .literal
-                .unwrap_or_else(|| panic!("{text} stayed a name"));
+            let literal =
+                check_url(text, None).unwrap().literal.unwrap_or_else(|| panic!("{text} stayed a name"));
             assert_eq!(guard.check(literal).unwrap_err().kind, kind, "{text}");
         }
     }
@@ -257,19 +234,13 @@ mod tests {
             let target = check_url(text, None).unwrap();
             assert_eq!((target.port, target.literal), (port, None), "{text}");
         }
-        assert_eq!(
-            check_url("https://example.com:22/", Some(&[443])),
-            Err(BadUrl::Port { port: 22 })
-        );
+        assert_eq!(check_url("https://example.com:22/", Some(&[443])), Err(BadUrl::Port { port: 22 }));
         assert!(check_url("https://example.com/", Some(&[443])).is_ok());
     }
 
     #[test]
     fn debug_keeps_path_and_query_to_itself() {
-        let shown = format!(
-            "{:?}",
-            check_url("https://example.com/token-in-path?key=hush", None).unwrap()
-        );
+        let shown = format!("{:?}", check_url("https://example.com/token-in-path?key=hush", None).unwrap());
         assert!(
             shown.contains("example.com") && !shown.contains("token") && !shown.contains("hush"),
             "{shown}"

@@ -11,9 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
-use providers::webhook::{
-    AddressKind, DeliverError, Lookup, LookupFuture, WebhookClient, WebhookConfig,
-};
+use providers::webhook::{AddressKind, DeliverError, Lookup, LookupFuture, WebhookClient, WebhookConfig};
 use tokio::net::TcpListener;
 
 use crate::receiver::{Trap, serve, serve_on};
@@ -28,14 +26,9 @@ struct Scripted {
 
 impl Scripted {
     fn new(replies: &[&[&str]]) -> Self {
-        let replies = replies
-            .iter()
-            .map(|reply| reply.iter().map(|text| text.parse().unwrap()).collect())
-            .collect();
-        Self {
-            replies: Arc::new(Mutex::new(replies)),
-            asked: Arc::default(),
-        }
+        let replies =
+            replies.iter().map(|reply| reply.iter().map(|text| text.parse().unwrap()).collect()).collect();
+        Self { replies: Arc::new(Mutex::new(replies)), asked: Arc::default() }
     }
 }
 
@@ -43,20 +36,13 @@ impl Lookup for Scripted {
     fn lookup(&self, _host: &str) -> LookupFuture {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut replies = self.replies.lock().unwrap();
-        let reply = if replies.len() > 1 {
-            replies.pop_front()
-        } else {
-            replies.front().cloned()
-        };
+        let reply = if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
         Box::pin(async move { reply.ok_or_else(|| io::ErrorKind::NotFound.into()) })
     }
 }
 
 fn http_everywhere() -> WebhookConfig {
-    WebhookConfig {
-        allow_http: true,
-        ..config(&[])
-    }
+    WebhookConfig { allow_http: true, ..config(&[]) }
 }
 
 fn refused_kind(error: &DeliverError) -> AddressKind {
@@ -102,10 +88,7 @@ async fn no_spelling_of_loopback_is_dialled() {
             let error = client.deliver(delivery(&url)).await.unwrap_err();
             // Some systems do not know `localhost` with a dot at its end.
             let unknown = host == "localhost." && error.code() == "resolve";
-            assert!(
-                unknown || error.code() == "refused_address",
-                "{url}: {error:?}"
-            );
+            assert!(unknown || error.code() == "refused_address", "{url}: {error:?}");
         }
     }
     assert_eq!(trap.hits().await, 0);
@@ -142,10 +125,7 @@ async fn names_that_point_inside_are_refused_whatever_the_range() {
     ] {
         let lookup = Scripted::new(&[&[inside]]);
         let client = WebhookClient::with_lookup(http_everywhere(), lookup.clone()).unwrap();
-        let error = client
-            .deliver(delivery("https://inside.example/"))
-            .await
-            .unwrap_err();
+        let error = client.deliver(delivery("https://inside.example/")).await.unwrap_err();
         assert_ne!(refused_kind(&error), AddressKind::Public, "{inside}");
         assert!(!error.to_string().contains(inside), "{error}");
         assert_eq!(lookup.asked.load(Ordering::SeqCst), 1, "{inside}");
@@ -167,10 +147,7 @@ async fn a_name_that_rebinds_never_reaches_the_second_address() {
     let client = WebhookClient::with_lookup(config(&["127.0.0.2/32"]), lookup.clone()).unwrap();
     let url = format!("http://rebind.example:{port}/");
     let outcome = client.deliver(delivery(&url)).await.unwrap();
-    assert_eq!(
-        (outcome.body.as_str(), outcome.peer.unwrap().ip()),
-        ("first", "127.0.0.2".parse().unwrap())
-    );
+    assert_eq!((outcome.body.as_str(), outcome.peer.unwrap().ip()), ("first", "127.0.0.2".parse().unwrap()));
     // Asked once: the address that was judged is the one that was dialled.
     assert_eq!(lookup.asked.load(Ordering::SeqCst), 1);
 
@@ -190,10 +167,7 @@ async fn a_mixed_reply_does_not_fall_back_to_the_inside() {
     let lookup = Scripted::new(&[&["127.0.0.3", "127.0.0.1", "::1"]]);
     let client = WebhookClient::with_lookup(config(&["127.0.0.3/32"]), lookup).unwrap();
     let url = format!("http://mixed.example:{}/", trap.address.port());
-    assert_eq!(
-        client.deliver(delivery(&url)).await.unwrap_err().code(),
-        "connect"
-    );
+    assert_eq!(client.deliver(delivery(&url)).await.unwrap_err().code(), "connect");
     assert_eq!(trap.hits().await, 0);
 }
 
@@ -203,10 +177,7 @@ async fn an_exception_for_one_port_opens_no_other() {
     let open = serve(Router::new().route("/", post(|| async {}))).await;
     let rule = format!("127.0.0.0/8:{}", open.port());
     for allow_http in [false, true] {
-        let config = WebhookConfig {
-            allow_http,
-            ..config(&[&rule])
-        };
+        let config = WebhookConfig { allow_http, ..config(&[&rule]) };
         let client = WebhookClient::with_lookup(config, Scripted::new(&[&["127.0.0.1"]])).unwrap();
         for host in ["127.0.0.1", "named.example"] {
             let url = format!("http://{host}:{}/", open.port());
@@ -214,11 +185,7 @@ async fn an_exception_for_one_port_opens_no_other() {
             for scheme in ["http", "https"] {
                 let url = format!("{scheme}://{host}:{}/", trap.address.port());
                 let code = client.deliver(delivery(&url)).await.unwrap_err().code();
-                let expected = if allow_http || scheme == "https" {
-                    "refused_address"
-                } else {
-                    "bad_url"
-                };
+                let expected = if allow_http || scheme == "https" { "refused_address" } else { "bad_url" };
                 assert_eq!(code, expected, "{url}");
             }
         }
@@ -229,30 +196,15 @@ async fn an_exception_for_one_port_opens_no_other() {
 #[tokio::test]
 async fn plain_http_is_for_excepted_networks_unless_allowed() {
     let closed = WebhookClient::new(config(&[])).unwrap();
-    assert_eq!(
-        closed.check("http://example.com/").unwrap_err().code(),
-        "bad_url"
-    );
+    assert_eq!(closed.check("http://example.com/").unwrap_err().code(), "bad_url");
     assert!(closed.check("https://example.com/").is_ok());
-    assert!(
-        WebhookClient::new(http_everywhere())
-            .unwrap()
-            .check("http://example.com/")
-            .is_ok()
-    );
+    assert!(WebhookClient::new(http_everywhere()).unwrap().check("http://example.com/").is_ok());
 
-    let dev = WebhookClient::with_lookup(config(&["127.0.0.0/8"]), Scripted::new(&[&["8.8.8.8"]]))
-        .unwrap();
-    let error = dev
-        .deliver(delivery("http://public.example/"))
-        .await
-        .unwrap_err();
+    let dev = WebhookClient::with_lookup(config(&["127.0.0.0/8"]), Scripted::new(&[&["8.8.8.8"]])).unwrap();
+    let error = dev.deliver(delivery("http://public.example/")).await.unwrap_err();
     assert_eq!(refused_kind(&error), AddressKind::Public);
     assert!(error.to_string().contains("https"), "{error}");
-    assert_eq!(
-        dev.check("http://8.8.8.8/").unwrap_err().code(),
-        "refused_address"
-    );
+    assert_eq!(dev.check("http://8.8.8.8/").unwrap_err().code(), "refused_address");
     assert!(dev.check("http://127.0.0.1:8099/").is_ok());
 }
 
@@ -263,20 +215,10 @@ async fn redirects_are_named_and_not_followed() {
     let client = WebhookClient::new(config(&["127.0.0.1/32"])).unwrap();
     for status in [300, 301, 302, 303, 307, 308] {
         let (location, code) = (target.clone(), StatusCode::from_u16(status).unwrap());
-        let router = Router::new().route(
-            "/",
-            post(move || async move { (code, [("location", location)]) }),
-        );
+        let router = Router::new().route("/", post(move || async move { (code, [("location", location)]) }));
         let address = serve(router).await;
-        match client
-            .deliver(delivery(format!("http://{address}/")))
-            .await
-            .unwrap_err()
-        {
-            DeliverError::Redirect {
-                status: seen,
-                location,
-            } => {
+        match client.deliver(delivery(format!("http://{address}/"))).await.unwrap_err() {
+            DeliverError::Redirect { status: seen, location } => {
                 assert_eq!((seen, location), (status, Some(target.clone())));
             }
             other => panic!("{status}: {other:?}"),
@@ -294,14 +236,7 @@ async fn a_name_without_an_answer_and_a_lookup_that_hangs() {
         }
     }
     let nowhere = WebhookClient::with_lookup(config(&[]), Scripted::new(&[])).unwrap();
-    assert_eq!(
-        nowhere
-            .deliver(delivery("https://gone.example/"))
-            .await
-            .unwrap_err()
-            .code(),
-        "resolve"
-    );
+    assert_eq!(nowhere.deliver(delivery("https://gone.example/")).await.unwrap_err().code(), "resolve");
 
     let hangs = WebhookClient::with_lookup(config(&[]), Hangs).unwrap();
     let mut short = delivery("https://slow-dns.example/");
@@ -333,31 +268,12 @@ async fn proxies_from_the_environment_are_ignored() {
     let url = format!("http://{}/", serve(router).await);
     let through = format!("http://{}", proxy.address);
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child
-        .args([
-            "--exact",
-            "attacks::proxies_from_the_environment_are_ignored",
-        ])
-        .env(IN_CHILD, url);
-    for name in [
-        "http_proxy",
-        "HTTP_PROXY",
-        "https_proxy",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ] {
+    child.args(["--exact", "attacks::proxies_from_the_environment_are_ignored"]).env(IN_CHILD, url);
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         child.env(name, &through);
     }
     child.env_remove("NO_PROXY").env_remove("no_proxy");
-    let output = tokio::task::spawn_blocking(move || child.output())
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    let output = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!((direct.load(Ordering::SeqCst), proxy.hits().await), (1, 0));
 }

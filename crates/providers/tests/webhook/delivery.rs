@@ -50,10 +50,7 @@ async fn a_receiver_verifies_with_a_third_party_library() {
     signed.secrets = vec![generate_secret(), secret];
     let outcome = client.deliver(signed).await.unwrap();
     assert!(outcome.accepted(), "{outcome:?}");
-    assert_eq!(
-        (outcome.status, outcome.body_truncated, outcome.peer),
-        (204, false, Some(address))
-    );
+    assert_eq!((outcome.status, outcome.body_truncated, outcome.peer), (204, false, Some(address)));
 
     let outcome = client.deliver(delivery(&url)).await.unwrap();
     assert_eq!((outcome.status, outcome.accepted()), (401, false));
@@ -82,11 +79,9 @@ async fn connections_are_reused() {
     let log = Arc::clone(&seen);
     let router = Router::new().route(
         "/",
-        post(
-            move |ConnectInfo(from): ConnectInfo<std::net::SocketAddr>| async move {
-                log.lock().unwrap().push(from);
-            },
-        ),
+        post(move |ConnectInfo(from): ConnectInfo<std::net::SocketAddr>| async move {
+            log.lock().unwrap().push(from);
+        }),
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -98,10 +93,7 @@ async fn connections_are_reused() {
         client.deliver(delivery(&url)).await.unwrap();
     }
     let seen = seen.lock().unwrap();
-    assert!(
-        seen.len() == 3 && seen.iter().all(|from| *from == seen[0]),
-        "{seen:?}"
-    );
+    assert!(seen.len() == 3 && seen.iter().all(|from| *from == seen[0]), "{seen:?}");
 }
 
 #[tokio::test]
@@ -111,10 +103,7 @@ async fn a_slow_receiver_times_out() {
     slow.timeout = Duration::from_millis(200);
     let started = Instant::now();
     let error = client().deliver(slow).await.unwrap_err();
-    assert!(
-        matches!(error, DeliverError::Timeout { after } if after.as_millis() == 200),
-        "{error:?}"
-    );
+    assert!(matches!(error, DeliverError::Timeout { after } if after.as_millis() == 200), "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
@@ -144,22 +133,13 @@ async fn a_trickling_body_cannot_hold_the_slot_and_the_status_counts() {
 #[tokio::test]
 async fn a_big_body_is_capped() {
     let router = Router::new().route("/", post(|| async { "y".repeat(5 * 1024 * 1024) }));
-    let outcome = client()
-        .deliver(delivery(format!("http://{}/", serve(router).await)))
-        .await
-        .unwrap();
+    let outcome = client().deliver(delivery(format!("http://{}/", serve(router).await))).await.unwrap();
     assert!(outcome.accepted() && outcome.body_truncated);
     assert_eq!(outcome.body.len(), MAX_BODY_BYTES);
 
     let router = Router::new().route("/", post(|| async { "z".repeat(MAX_BODY_BYTES) }));
-    let outcome = client()
-        .deliver(delivery(format!("http://{}/", serve(router).await)))
-        .await
-        .unwrap();
-    assert_eq!(
-        (outcome.body.len(), outcome.body_truncated),
-        (MAX_BODY_BYTES, false)
-    );
+    let outcome = client().deliver(delivery(format!("http://{}/", serve(router).await))).await.unwrap();
+    assert_eq!((outcome.body.len(), outcome.body_truncated), (MAX_BODY_BYTES, false));
 }
 
 #[tokio::test]
@@ -169,65 +149,40 @@ async fn retry_after_is_read_as_seconds_and_as_a_date() {
     let router = Router::new()
         .route(
             "/seconds",
-            post(|| async {
-                (
-                    StatusCode::TOO_MANY_REQUESTS,
-                    [("retry-after", "17")],
-                    "slow down",
-                )
-            }),
+            post(|| async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "17")], "slow down") }),
         )
         .route(
             "/date",
-            post(|| async move {
-                (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", date)]).into_response()
-            }),
+            post(
+                || async move { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", date)]).into_response() },
+            ),
         );
     let address = serve(router).await;
     let client = client();
 
-    let outcome = client
-        .deliver(delivery(format!("http://{address}/seconds")))
-        .await
-        .unwrap();
+    let outcome = client.deliver(delivery(format!("http://{address}/seconds"))).await.unwrap();
     assert_eq!(outcome.retry_after, Some(Duration::from_secs(17)));
     assert_eq!((outcome.status, outcome.body.as_str()), (429, "slow down"));
     assert_eq!(outcome.headers["retry-after"], "17");
 
-    let outcome = client
-        .deliver(delivery(format!("http://{address}/date")))
-        .await
-        .unwrap();
+    let outcome = client.deliver(delivery(format!("http://{address}/date"))).await.unwrap();
     let wait = outcome.retry_after.unwrap();
-    assert!(
-        wait > Duration::from_secs(80) && wait <= Duration::from_secs(90),
-        "{wait:?}"
-    );
+    assert!(wait > Duration::from_secs(80) && wait <= Duration::from_secs(90), "{wait:?}");
 }
 
 #[tokio::test]
 async fn a_body_that_breaks_off_keeps_its_status() {
     let address = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort\0").await;
-    let outcome = client()
-        .deliver(delivery(format!("http://{address}/")))
-        .await
-        .unwrap();
+    let outcome = client().deliver(delivery(format!("http://{address}/"))).await.unwrap();
     assert!(outcome.accepted() && outcome.body_truncated);
     assert_eq!(outcome.body, "short\u{fffd}");
 }
 
 #[tokio::test]
 async fn silence_and_noise_are_a_broken_answer() {
-    for answer in [
-        &b""[..],
-        b"SSH-2.0-OpenSSH_9.6\r\n",
-        b"-ERR unknown command\r\n",
-    ] {
+    for answer in [&b""[..], b"SSH-2.0-OpenSSH_9.6\r\n", b"-ERR unknown command\r\n"] {
         let address = raw(answer).await;
-        let error = client()
-            .deliver(delivery(format!("http://{address}/")))
-            .await
-            .unwrap_err();
+        let error = client().deliver(delivery(format!("http://{address}/"))).await.unwrap_err();
         assert_eq!(error.code(), "broken", "{error:?}");
     }
 }
@@ -237,10 +192,7 @@ async fn a_closed_port_is_a_failed_connection() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = client()
-        .deliver(delivery(format!("http://{address}/hush?key=hush")))
-        .await
-        .unwrap_err();
+    let error = client().deliver(delivery(format!("http://{address}/hush?key=hush"))).await.unwrap_err();
     assert_eq!(error.code(), "connect", "{error:?}");
     assert!(!format!("{error:?}").contains("hush"), "{error:?}");
 }
@@ -250,10 +202,7 @@ async fn what_cannot_be_sent_is_not_sent() {
     let client = client();
     let mut unsigned = delivery("https://example.com/");
     unsigned.secrets.clear();
-    assert_eq!(
-        client.deliver(unsigned).await.unwrap_err().code(),
-        "signature"
-    );
+    assert_eq!(client.deliver(unsigned).await.unwrap_err().code(), "signature");
     for event_type in ["", "a b", "a\r\nhost: x"] {
         let mut odd = delivery("https://example.com/");
         odd.event_type = event_type.to_owned();

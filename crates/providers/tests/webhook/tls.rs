@@ -33,9 +33,7 @@ async fn tls_receiver(name: &str) -> (SocketAddr, String) {
             };
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await;
-            let _ = stream
-                .write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
-                .await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
             let _ = stream.shutdown().await;
         }
     });
@@ -43,20 +41,14 @@ async fn tls_receiver(name: &str) -> (SocketAddr, String) {
 }
 
 fn trusting(pem: &str) -> WebhookConfig {
-    WebhookConfig {
-        extra_roots_pem: pem.as_bytes().to_vec(),
-        ..config(&["127.0.0.1/32"])
-    }
+    WebhookConfig { extra_roots_pem: pem.as_bytes().to_vec(), ..config(&["127.0.0.1/32"]) }
 }
 
 #[tokio::test]
 async fn a_trusted_certificate_delivers() {
     let (address, pem) = tls_receiver("localhost").await;
     let client = WebhookClient::new(trusting(&pem)).unwrap();
-    let outcome = client
-        .deliver(delivery(format!("https://localhost:{}/", address.port())))
-        .await
-        .unwrap();
+    let outcome = client.deliver(delivery(format!("https://localhost:{}/", address.port()))).await.unwrap();
     assert_eq!(outcome.status, 204);
 }
 
@@ -76,8 +68,5 @@ async fn unknown_issuers_wrong_names_and_plain_text_are_tls_errors() {
 #[test]
 fn roots_that_are_not_certificates_are_refused_at_start() {
     let error = WebhookClient::new(trusting("not a certificate")).unwrap_err();
-    assert!(
-        matches!(error, ConfigError::NoRoots | ConfigError::Roots(_)),
-        "{error:?}"
-    );
+    assert!(matches!(error, ConfigError::NoRoots | ConfigError::Roots(_)), "{error:?}");
 }
