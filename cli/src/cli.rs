@@ -49,8 +49,8 @@ pub(crate) enum Command {
     /// Shared rate limits
     #[command(subcommand)]
     Limits(commands::limits::Command),
-    /// The worker processes that live, and those that left within a day
-    Workers,
+    /// The worker processes that live, and those that left lately
+    Workers(commands::workers::Args),
     /// API tokens
     #[command(subcommand)]
     Token(commands::token::Command),

@@ -21,6 +21,11 @@ pub(crate) fn usage(sentence: impl Into<String>) -> anyhow::Error {
     Usage(sentence.into()).into()
 }
 
+/// Ends a command that has only shown what it would do.
+pub(crate) fn unconfirmed() -> anyhow::Error {
+    usage("nothing is done yet: add --yes to do it")
+}
+
 /// Prints the error to standard error (as one JSON object with `--json`) and chooses the exit code.
 pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let reader_left = error

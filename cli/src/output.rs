@@ -2,12 +2,12 @@
 //! Progress bars and logs go to standard error, so both can be told apart.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::table::Table;
+use crate::table::{Table, cut};
 
 /// Where results go, and in which form.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,16 @@ impl Out {
     /// A table for people, or `empty` when it has no row; nothing for programs.
     pub(crate) fn table(self, table: &Table, empty: &str) -> anyhow::Result<()> {
         if table.is_empty() { self.say(empty) } else { self.say(table) }
+    }
+
+    /// Whether a person looks at standard output, and lines have an edge.
+    pub(crate) fn is_terminal(self) -> bool {
+        !self.json && std::io::stdout().is_terminal()
+    }
+
+    /// A long cell of a table: cut on a terminal, whole in a pipe or a file.
+    pub(crate) fn cell(self, text: &str, limit: usize) -> String {
+        if self.is_terminal() { cut(text, limit) } else { text.to_owned() }
     }
 
     /// A bar for `total` steps; hidden with `--json` and where standard error is no terminal.

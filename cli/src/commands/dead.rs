@@ -9,12 +9,13 @@ use domain::effect::ReplayNeeds;
 use queue::ops;
 use queue::ops::dead::DeadFilter;
 use serde_json::json;
+use serde_json::value::RawValue;
 use store::{jobs, orgs::Org};
 
 use crate::failure::usage;
 use crate::operator::{InOrg, Operator, registry, settle};
 use crate::output::Out;
-use crate::table::{Table, cut};
+use crate::table::Table;
 use crate::{payload, when};
 
 /// Dead letters handled in one transaction.
@@ -94,6 +95,7 @@ pub(crate) struct List {
 #[derive(clap::Args)]
 pub(crate) struct Replay {
     /// These jobs; or choose by --kind, --code, --lane, --since, --until, --all
+    #[arg(value_parser = super::jobs::id)]
     jobs: Vec<JobId>,
     #[command(flatten)]
     which: Which,
@@ -112,6 +114,7 @@ pub(crate) struct Replay {
 #[derive(clap::Args)]
 pub(crate) struct Discard {
     /// These jobs; or choose by --kind, --code, --lane, --since, --until, --all
+    #[arg(value_parser = super::jobs::id)]
     jobs: Vec<JobId>,
     #[command(flatten)]
     which: Which,
@@ -159,7 +162,7 @@ async fn groups(org: &InOrg, operator: &Operator, out: Out) -> anyhow::Result<()
             when::ago(Some(group.first_at)),
             when::ago(Some(group.last_at)),
             group.sample_job_id.to_string(),
-            cut(&group.sample_message.unwrap_or_default(), 60),
+            out.cell(&group.sample_message.unwrap_or_default(), 60),
         ]);
     }
     out.table(&table, "no dead letters")
@@ -198,7 +201,7 @@ async fn list(args: List, operator: &Operator, out: Out) -> anyhow::Result<()> {
             job.attempt.to_string(),
             when::ago(job.finished_at),
             job.error_code.unwrap_or_default(),
-            cut(&job.error_message.unwrap_or_default(), 60),
+            out.cell(&job.error_message.unwrap_or_default(), 60),
         ]);
     }
     out.table(&table, "no dead letters")?;
@@ -275,6 +278,16 @@ fn check_effects(counts: &BTreeMap<String, i64>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The other payload, checked against the one job's kind. Only checked: the job keeps its payload version, so
+/// the text stays as it came.
+async fn edited(args: &Replay, org: &Org, operator: &Operator) -> anyhow::Result<Option<Box<RawValue>>> {
+    let (Some(text), Some(job)) = (&args.payload, args.jobs.first()) else { return Ok(None) };
+    let found = jobs::detail(&mut operator.tx(org.org_id).await?, *job).await?.job;
+    let text = payload::read(text)?;
+    payload::prepare(&registry()?, org.org_id, &found.kind, Some(found.kind_version), text.clone())?;
+    Ok(Some(text))
+}
+
 async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let org = operator.org(&args.which.org).await?;
     if args.payload.is_some() && args.jobs.len() != 1 {
@@ -283,6 +296,7 @@ async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<(
     let filter = args.which.filter(args.all);
     let counts = chosen(&args.jobs, filter.as_ref(), &org, operator).await?;
     check_effects(&counts)?;
+    let edited = edited(&args, &org, operator).await?;
     if !announce("replay", &counts, args.yes, out)? {
         return Ok(());
     }
@@ -306,22 +320,6 @@ async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<(
     }
     for job in &args.jobs {
         let mut tx = operator.tx(org.org_id).await?;
-        let edited = match &args.payload {
-            Some(text) => {
-                let found = jobs::detail(&mut tx, *job).await?.job;
-                let text = payload::read(text)?;
-                // Only checked: the job keeps its payload version, so the text stays as it came.
-                payload::prepare(
-                    &registry()?,
-                    org.org_id,
-                    &found.kind,
-                    Some(found.kind_version),
-                    text.clone(),
-                )?;
-                Some(text)
-            }
-            None => None,
-        };
         let after = ops::dead::replay(tx.conn(), org.org_id, *job, actor, edited.as_deref()).await?;
         tx.commit().await?;
         settle(&queue, after).await;

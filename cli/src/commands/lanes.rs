@@ -30,6 +30,7 @@ enum Command {
     /// Take jobs in, start none
     Pause(Lane),
     /// Back to ordinary work
+    #[command(visible_alias = "open")]
     Resume(Lane),
     /// Work off what is queued and hold newcomers back
     Drain(Lane),
@@ -97,7 +98,7 @@ async fn list(org: Option<&InOrg>, operator: &Operator, out: Out) -> anyhow::Res
         ">SCHEDULED",
         ">PARKED",
         ">OLDEST",
-        ">SLOTS",
+        ">SLOTS/WORKER",
         ">CAP",
     ]);
     for lane in lanes {
@@ -161,7 +162,13 @@ async fn set_mode(
     };
     settle(&queue, after).await;
     out.json(&json!({ "lane": lane, "mode": mode.as_str(), "org": org.and_then(|org| org.org.clone()) }))?;
-    out.say(format_args!("{lane} is {} for {whose}", mode.as_str()))
+    // Workers have to hear of it first: until then they may still start one.
+    let soon = match mode {
+        LaneMode::Paused => "workers stop taking within a second",
+        LaneMode::Draining => "newcomers are held back within a second",
+        LaneMode::Open => "workers take again within a second",
+    };
+    out.say(format_args!("{lane} is {} for {whose}; {soon}", mode.as_str()))
 }
 
 async fn set(args: &Set, org: Option<&InOrg>, operator: &Operator, out: Out) -> anyhow::Result<()> {

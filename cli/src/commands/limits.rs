@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use domain::OrgId;
+use anyhow::Context;
 use queue::ops;
 use queue::ops::limits::{LimitSpec, LimitView};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::failure::{unconfirmed, usage};
 use crate::operator::{InOrg, Operator, settle};
 use crate::output::Out;
 use crate::table::Table;
@@ -20,7 +21,7 @@ pub(crate) enum Command {
     List(OfOrg),
     /// Set a rate; jobs that wait for it are asked again at once
     Set(Set),
-    /// Take one of an organisation's rates away; the next more general one applies
+    /// Take a rate away; the next more general one applies. Without --yes only says what would go
     Remove(Remove),
 }
 
@@ -62,10 +63,16 @@ pub(crate) struct Set {
 /// Arguments of `remove`.
 #[derive(clap::Args)]
 pub(crate) struct Remove {
-    /// The rate's id, from `limits list`
-    limit: Uuid,
+    /// The rate's id, from `limits list`, or the limit's name
+    limit: String,
+    /// With a name that has several rates: which bucket's
+    #[arg(long)]
+    key: Option<String>,
     #[command(flatten)]
-    org: InOrg,
+    of: OfOrg,
+    /// Really do it
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Runs one of them.
@@ -81,12 +88,11 @@ async fn list(of: &OfOrg, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let limits = match of.named() {
         Some(org) => {
             let org = operator.org(&org).await?.org_id;
-            ops::limits::list(operator.tx(org).await?.conn(), org).await?
+            ops::limits::list(operator.tx(org).await?.conn(), Some(org)).await?
         }
         None => {
             let queue = operator.queue().await?;
-            // Nobody's id: only the platform's rates fit.
-            ops::limits::list(&mut *queue.pool().acquire().await?, OrgId(Uuid::nil())).await?
+            ops::limits::list(&mut *queue.pool().acquire().await?, None).await?
         }
     };
     out.json(&json!({ "limits": limits.iter().map(json_of).collect::<Vec<_>>() }))?;
@@ -151,11 +157,76 @@ async fn set(args: &Set, operator: &Operator, out: Out) -> anyhow::Result<()> {
 
 async fn remove(args: &Remove, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let queue = operator.queue().await?;
-    let org = operator.org(&args.org).await?.org_id;
-    let mut tx = operator.tx(org).await?;
-    let after = ops::limits::delete(tx.conn(), org, args.limit).await?;
-    tx.commit().await?;
+    let (found, after) = match args.of.named() {
+        Some(org) => {
+            let org = operator.org(&org).await?.org_id;
+            let mut tx = operator.tx(org).await?;
+            let found = chosen(ops::limits::list(tx.conn(), Some(org)).await?, args)?;
+            let after = ops::limits::delete(tx.conn(), Some(org), found.rate_limit_id).await?;
+            confirm(&found, args, out)?;
+            tx.commit().await?;
+            (found, after)
+        }
+        None => {
+            let mut tx = queue.pool().begin().await?;
+            let found = chosen(ops::limits::list(&mut tx, None).await?, args)?;
+            let after = ops::limits::delete(&mut tx, None, found.rate_limit_id).await?;
+            confirm(&found, args, out)?;
+            tx.commit().await?;
+            (found, after)
+        }
+    };
     settle(&queue, after).await;
-    out.json(&json!({ "rate_limit_id": args.limit, "removed": true }))?;
-    out.say("removed")
+    out.json(&json!({ "rate_limit_id": found.rate_limit_id, "removed": true }))?;
+    out.say(format_args!("{} {} of {} is removed", found.name, found.key, whose(args)))
+}
+
+fn whose(args: &Remove) -> &str {
+    args.of.org.as_deref().unwrap_or("the platform")
+}
+
+/// The one rate that is meant, by its id or its name. Another owner's is never meant.
+fn chosen(limits: Vec<LimitView>, args: &Remove) -> anyhow::Result<LimitView> {
+    let id = args.limit.parse::<Uuid>().ok();
+    let own = |limit: &LimitView| limit.org_id.is_some() == args.of.org.is_some();
+    let meant = |limit: &LimitView| match id {
+        Some(id) => limit.rate_limit_id == id,
+        None => limit.name == args.limit && args.key.as_ref().is_none_or(|key| *key == limit.key),
+    };
+    let (own, others): (Vec<_>, Vec<_>) = limits.into_iter().filter(meant).partition(own);
+    if own.len() > 1 {
+        let keys: Vec<&str> = own.iter().map(|limit| limit.key.as_str()).collect();
+        let keys = keys.join(", ");
+        return Err(usage(format!("{} has several rates; name one with --key: {keys}", args.limit)));
+    }
+    own.into_iter().next().with_context(|| {
+        let (limit, whose) = (&args.limit, whose(args));
+        match (others.is_empty(), args.of.org.is_some()) {
+            (false, _) => format!("“{limit}” is the platform's, not of {whose}: leave --org out"),
+            (true, true) => format!(
+                "there is no limit “{limit}” of {whose}; give the id that `limits list --org {whose}` shows, or \
+                 the limit's name"
+            ),
+            (true, false) => format!(
+                "there is no limit “{limit}” of the platform; give the id that `limits list` shows, or the \
+                 limit's name (with --org for one organisation's own)"
+            ),
+        }
+    })
+}
+
+/// Goes on only with `--yes`; else says what would go.
+fn confirm(limit: &LimitView, args: &Remove, out: Out) -> anyhow::Result<()> {
+    if args.yes {
+        return Ok(());
+    }
+    out.json(&json!({ "dry_run": true, "would": "remove", "limit": json_of(limit) }))?;
+    let period = Duration::from_millis(u64::try_from(limit.period_ms).unwrap_or_default());
+    let rate = format!("{} per {}", limit.units, when::short(period));
+    let whose = whose(args);
+    out.say(format_args!(
+        "would remove {} {} ({rate}) of {whose}; {} wait for it",
+        limit.name, limit.key, limit.waiting
+    ))?;
+    Err(unconfirmed())
 }

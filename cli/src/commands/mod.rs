@@ -78,7 +78,7 @@ async fn operate(command: Command, config: Config, out: Out, on_stdin: bool) -> 
         Command::Dead(command) => dead::run(command, &Operator::connect(config).await?, out).await?,
         Command::Schedule(command) => schedule::run(command, &Operator::connect(config).await?, out).await?,
         Command::Limits(command) => limits::run(command, &Operator::connect(config).await?, out).await?,
-        Command::Workers => workers::run(&Operator::connect(config).await?, out).await?,
+        Command::Workers(args) => workers::run(&args, &Operator::connect(config).await?, out).await?,
         Command::Token(command) => token::run(command, &Operator::connect(config).await?, out).await?,
         Command::Api(_) | Command::Worker(_) | Command::Scheduler(_) | Command::Bench(_) => {}
     }

@@ -9,9 +9,10 @@ use schedules::{Asked, Schedule, Spec, Tick, preview, run_now, table};
 use serde_json::{Value, json};
 use store::{Tx, orgs::Org};
 
+use crate::failure::unconfirmed;
 use crate::operator::{InOrg, Operator, registry, tell_if_redis_is_away};
 use crate::output::Out;
-use crate::table::{Table, cut};
+use crate::table::Table;
 use crate::{payload, when};
 
 /// What to do with schedules.
@@ -29,8 +30,8 @@ pub(crate) enum Command {
     RunNow(One),
     /// When it ticks next
     Ticks(Ticks),
-    /// Remove one; jobs it has enqueued stay
-    Remove(One),
+    /// Remove one; jobs it has enqueued stay. Without --yes only says what would go
+    Remove(Remove),
 }
 
 /// Arguments of `add`.
@@ -76,6 +77,16 @@ pub(crate) struct One {
     org: InOrg,
 }
 
+/// Arguments of `remove`.
+#[derive(clap::Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    one: One,
+    /// Really do it
+    #[arg(long)]
+    yes: bool,
+}
+
 /// Arguments of `ticks`.
 #[derive(clap::Args)]
 pub(crate) struct Ticks {
@@ -95,7 +106,7 @@ pub(crate) async fn run(command: Command, operator: &Operator, out: Out) -> anyh
         Command::Resume(one) => rest(&one, false, operator, out).await,
         Command::RunNow(one) => now(&one, operator, out).await,
         Command::Ticks(args) => ticks(&args, operator, out).await,
-        Command::Remove(one) => remove(&one, operator, out).await,
+        Command::Remove(args) => remove(&args, operator, out).await,
     }
 }
 
@@ -107,7 +118,7 @@ async fn list(org: &InOrg, operator: &Operator, out: Out) -> anyhow::Result<()> 
     let mut rows = Table::new(&["NAME", "WHEN", "KIND", "STATE", "NEXT (UTC)", "LAST (UTC)", "LAST JOB"]);
     for schedule in schedules {
         let state = match (&schedule.problem, schedule.paused) {
-            (Some(problem), _) => format!("stuck: {}", cut(&problem.message, 50)),
+            (Some(problem), _) => format!("stuck: {}", out.cell(&problem.message, 50)),
             (None, true) => "paused".into(),
             (None, false) => "on".into(),
         };
@@ -213,8 +224,13 @@ fn line(tick: &Tick) -> String {
     format!("  {}  ({} UTC)", tick.local, when::shown(tick.at))
 }
 
-async fn remove(one: &One, operator: &Operator, out: Out) -> anyhow::Result<()> {
-    let (org, mut tx, found) = find(one, operator).await?;
+async fn remove(args: &Remove, operator: &Operator, out: Out) -> anyhow::Result<()> {
+    let (org, mut tx, found) = find(&args.one, operator).await?;
+    if !args.yes {
+        out.json(&json!({ "dry_run": true, "would": "remove", "schedule": found }))?;
+        out.say(format_args!("would remove {} ({}, {})", found.name, found.kind, found.description))?;
+        return Err(unconfirmed());
+    }
     let gone = table::delete(tx.conn(), org.org_id, found.schedule_id).await?;
     tx.commit().await?;
     let removed: Value = json!({ "schedule_id": gone.schedule_id, "removed": true });

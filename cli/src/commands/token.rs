@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use store::{Scopes, orgs, tokens};
 
-use crate::failure::usage;
+use crate::failure::{unconfirmed, usage};
 use crate::operator::{InOrg, Operator};
 use crate::output::Out;
 use crate::table::Table;
@@ -20,7 +20,7 @@ pub(crate) enum Command {
     Create(Create),
     /// List an organisation's tokens, without secrets
     List(InOrg),
-    /// Stop a token for good
+    /// Stop a token for good. Without --yes only says which
     Revoke(Revoke),
 }
 
@@ -50,6 +50,9 @@ pub(crate) struct Revoke {
     token: TokenId,
     #[command(flatten)]
     org: InOrg,
+    /// Really do it
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Runs one of them.
@@ -126,7 +129,19 @@ async fn list(org: &InOrg, operator: &Operator, out: Out) -> anyhow::Result<()> 
 async fn revoke(args: &Revoke, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let org = operator.org(&args.org).await?;
     let mut tx = operator.tx(org.org_id).await?;
+    let known = tokens::list(&mut tx).await?.into_iter().find(|token| token.token_id == args.token);
+    if let Some(at) = known.as_ref().and_then(|token| token.revoked_at) {
+        out.json(&json!({ "token_id": args.token, "revoked": true, "revoked_at": at, "already": true }))?;
+        return out.say(format_args!("was revoked already, at {}", when::shown(at)));
+    }
     tokens::revoke(&mut tx, args.token).await?;
+    if !args.yes {
+        // The transaction is dropped: it has only shown that the token is there.
+        let name = known.map_or_else(|| "a token".into(), |token| format!("“{}”", token.name));
+        out.json(&json!({ "dry_run": true, "would": "revoke", "token_id": args.token }))?;
+        out.say(format_args!("would revoke {name} ({}) of {}", args.token, org.slug))?;
+        return Err(unconfirmed());
+    }
     tx.commit().await?;
     out.json(&json!({ "token_id": args.token, "revoked": true }))?;
     out.say("revoked; running API processes stop taking it within seconds")

@@ -107,26 +107,76 @@ async fn live_once(
     status
 }
 
-/// Appends lines to the child's log and shows the first few of each ten seconds.
+/// Appends lines to the child's log and shows the first few of each ten seconds. What the runtime prints of a
+/// panic stays in the file: a panic that a worker caught is told by its job, any other by the restart.
 async fn copy(output: impl AsyncRead + Unpin, log: PathBuf, name: String, colour: u8, console: Console) {
     let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(&log).await.ok();
     let mut lines = BufReader::new(output).split(b'\n');
     let (mut since, mut shown) = (Instant::now(), 0);
+    let mut panics = PanicLines::default();
     while let Ok(Some(mut line)) = lines.next_segment().await {
         if since.elapsed() >= Duration::from_secs(10) {
             (since, shown) = (Instant::now(), 0);
         }
-        shown += 1;
-        if shown <= SHOWN {
-            console.log(&name, colour, &String::from_utf8_lossy(&line));
-        } else if shown == SHOWN + 1 {
-            console.log(&name, colour, &format!("… more in {}", log.display()));
+        let text = String::from_utf8_lossy(&line);
+        if !panics.is_one(&text) {
+            shown += 1;
+            if shown <= SHOWN {
+                console.log(&name, colour, &text);
+            } else if shown == SHOWN + 1 {
+                console.log(&name, colour, &format!("… more in {}", log.display()));
+            }
         }
         line.push(b'\n');
         if let Some(file) = &mut file {
             // A full disk must not stop the child from being heard.
             let _ = file.write_all(&line).await;
             let _ = file.flush().await;
+        }
+    }
+}
+
+/// Tells the lines that the runtime prints of a panic from log lines and from how a command failed. Its
+/// message may have several lines and a backtrace, so it lasts until a line that is certainly another's.
+#[derive(Default)]
+struct PanicLines {
+    inside: bool,
+}
+
+impl PanicLines {
+    fn is_one(&mut self, line: &str) -> bool {
+        let year = line.get(..5).unwrap_or_default();
+        let dated = year.ends_with('-') && year.trim_end_matches('-').bytes().all(|b| b.is_ascii_digit());
+        if line.starts_with("thread '") && line.contains("panicked at ") {
+            self.inside = true;
+        } else if dated || line.starts_with('{') || line.starts_with("countersign: ") {
+            self.inside = false;
+        }
+        // The runtime puts an empty line before; log lines never are.
+        self.inside || line.trim().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_hidden_up_to_the_next_log_line() {
+        let mut panics = PanicLines::default();
+        for (line, hidden) in [
+            ("2026-05-01T12:00:00Z  WARN queue: slow", false),
+            ("", true),
+            ("thread 'tokio-rt-worker' (42) panicked at jobs/src/system/panic.rs:31:9:", true),
+            ("two", true),
+            ("lines", true),
+            ("note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace", true),
+            ("2026-05-01T12:00:01Z  WARN queue: slow", false),
+            ("thread 'main' panicked at cli/src/main.rs:1:1:", true),
+            ("countersign: the worker did not start", false),
+            ("  because: nothing runs there", false),
+        ] {
+            assert_eq!(panics.is_one(line), hidden, "{line}");
         }
     }
 }

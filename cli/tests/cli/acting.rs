@@ -75,6 +75,8 @@ async fn a_worker_runs_what_is_enqueued_and_dead_letters_are_replayed_and_discar
     assert_eq!((&dry["dry_run"], &dry["count"]), (&json!(true), &json!(3)));
     assert!(terminal.ok(&["dead", "replay", "--all"]).await.out.contains("add --yes"));
     assert_eq!(state(&terminal, &dead[0]).await, "dead");
+    let unfit = terminal.run(&["dead", "replay", &dead[0], "--payload", r#"{"fail_frist":0}"#]).await;
+    assert!(unfit.code == Some(1) && unfit.err.contains("fail_frist"), "{}{}", unfit.out, unfit.err);
     let edited = ["dead", "replay", &dead[0], "--payload", r#"{"fail_first":0}"#, "--yes"];
     assert_eq!(terminal.json(&edited).await["replayed"], 1);
     becomes(&terminal, &dead[0], "succeeded").await;
@@ -105,7 +107,7 @@ async fn lanes_obey_the_platform_and_an_organisation() {
     };
     terminal.ok(&["lanes", "pause", "bulk"]).await;
     assert_eq!(lane(terminal.json(&["lanes"]).await)["mode"], "paused");
-    terminal.ok(&["lanes", "resume", "bulk"]).await;
+    assert!(terminal.ok(&["lanes", "open", "bulk"]).await.out.contains("within a second"));
     terminal.ok(&["lanes", "drain", "bulk", "--org", "acme"]).await;
     let seen = lane(terminal.json(&["lanes", "list", "--org", "acme"]).await);
     assert_eq!((&seen["mode"], &seen["org_mode"]), (&json!("open"), &json!("draining")));
@@ -145,8 +147,24 @@ async fn limits_and_tokens_are_made_listed_and_taken_away() {
     assert_eq!(terminal.json(&["limits", "list"]).await["limits"].as_array().unwrap().len(), 1);
     let limits = terminal.json(&["limits", "list", "--org", "acme"]).await;
     assert_eq!(limits["limits"].as_array().unwrap().len(), 2);
-    terminal.ok(&["limits", "remove", &rate]).await;
-    assert_eq!(terminal.run(&["limits", "remove", &rate]).await.code, Some(1));
+    let dry = terminal.run(&["limits", "remove", &rate, "--org", "acme"]).await;
+    assert!(dry.code == Some(2) && dry.out.contains("would remove"), "{}{}", dry.out, dry.err);
+    terminal.ok(&["limits", "remove", &rate, "--org", "acme", "--yes"]).await;
+    let gone = terminal.run(&["limits", "remove", &rate, "--org", "acme", "--yes"]).await;
+    assert_eq!(gone.code, Some(1));
+    let others = terminal.run(&["limits", "remove", "webhooks.endpoint", "--org", "acme", "--yes"]).await;
+    assert!(others.code == Some(1) && others.err.contains("leave --org out"), "{}", others.err);
+
+    // The platform's own: by name, by name and bucket, by id.
+    terminal.ok(&["limits", "set", "webhooks.endpoint", "--key", "a:1", "--units", "5"]).await;
+    let two = terminal.run(&["limits", "remove", "webhooks.endpoint", "--yes"]).await;
+    assert!(two.code == Some(2) && two.err.contains("--key"), "{}", two.err);
+    terminal.ok(&["limits", "remove", "webhooks.endpoint", "--key", "a:1", "--yes"]).await;
+    terminal.ok(&["limits", "remove", "webhooks.endpoint", "--yes"]).await;
+    let again = terminal.json(&["limits", "set", "webhooks.endpoint", "--units", "50"]).await;
+    let id = again["rate_limit_id"].as_str().unwrap();
+    assert_eq!(terminal.json(&["limits", "remove", id, "--yes"]).await["removed"], true);
+    assert!(terminal.json(&["limits", "list"]).await["limits"].as_array().unwrap().is_empty());
 
     let made = terminal
         .json(&["token", "create", "--name", "ci", "--scopes", "jobs:read", "--expires-days", "3"])
@@ -155,7 +173,11 @@ async fn limits_and_tokens_are_made_listed_and_taken_away() {
     let id = made["token_id"].as_str().unwrap();
     let listed = terminal.ok(&["token", "list"]).await.out;
     assert!(listed.contains("ci") && !listed.contains("cst_"), "{listed}");
-    terminal.ok(&["token", "revoke", id]).await;
+    let dry = terminal.run(&["token", "revoke", id]).await;
+    assert!(dry.code == Some(2) && dry.out.contains("ci"), "{}{}", dry.out, dry.err);
+    assert!(terminal.json(&["token", "list"]).await["tokens"][0]["revoked_at"].is_null());
+    terminal.ok(&["token", "revoke", id, "--yes"]).await;
+    assert!(terminal.ok(&["token", "revoke", id]).await.out.contains("was revoked already"));
     assert!(terminal.json(&["token", "list"]).await["tokens"][0]["revoked_at"].is_string());
     assert_eq!(terminal.run(&["token", "create", "--scopes", "jobs:reed"]).await.code, Some(2));
 
@@ -184,7 +206,9 @@ async fn a_schedule_lives_and_a_scheduler_fires_it() {
         terminal.json(&["schedule", "resume", made["schedule_id"].as_str().unwrap()]).await["paused"],
         false
     );
-    terminal.ok(&["schedule", "remove", "pulse"]).await;
+    let dry = terminal.run(&["schedule", "remove", "pulse"]).await;
+    assert!(dry.code == Some(2) && dry.out.contains("would remove pulse"), "{}{}", dry.out, dry.err);
+    terminal.ok(&["schedule", "remove", "pulse", "--yes"]).await;
     assert_eq!(terminal.run(&["schedule", "pause", "pulse"]).await.code, Some(1));
     let refused = terminal
         .run(&["schedule", "add", "bad", "61 * * * *", "system.noop", "--zone", "Europe/Madird"])

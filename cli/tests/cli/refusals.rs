@@ -47,7 +47,7 @@ async fn what_does_not_exist_or_fit_is_named() {
         (vec!["jobs", "list", "--since", "yesterday"], 2, "2026-05-01T12:00:00Z"),
         (vec!["jobs", "list", "--org", "nobody"], 1, "--create-org"),
         (vec!["jobs", "show", nobody], 1, "no such job"),
-        (vec!["jobs", "show", "7"], 2, "invalid value"),
+        (vec!["jobs", "show", "7"], 2, "36 characters"),
         (vec!["enqueue", "system.ecoh"], 1, "system.echo"),
         (vec!["enqueue", "system.echo", "--payload", "{"], 2, "no JSON"),
         (vec!["enqueue", "system.echo", "--payload", "@missing.json"], 1, "missing.json"),
@@ -59,6 +59,8 @@ async fn what_does_not_exist_or_fit_is_named() {
         (vec!["dead", "replay", nobody, "--all"], 2, "--all"),
         (vec!["dead", "discard", nobody, "--reason", "x"], 1, "no such job"),
         (vec!["limits", "set", "Webhooks", "--units", "1"], 1, "name"),
+        (vec!["limits", "remove", "nonsense"], 1, "or the limit's name"),
+        (vec!["limits", "remove", nobody, "--org", "acme"], 1, "or the limit's name"),
         (vec!["worker", "--lanes", "fast"], 1, "no lane"),
         (vec!["token", "revoke", nobody], 1, "no such token"),
     ] {

@@ -30,7 +30,7 @@ pub(crate) async fn delete(
     InPath(limit): InPath<Uuid>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
-    let after = ops::limits::delete(tx.conn(), caller.actor.org_id, limit).await?;
+    let after = ops::limits::delete(tx.conn(), Some(caller.actor.org_id), limit).await?;
     tx.commit().await?;
     api.queue().after(after).await;
     Ok(StatusCode::NO_CONTENT)

@@ -75,6 +75,6 @@ pub(crate) async fn list(
     caller: Caller<JobsRead>,
 ) -> Result<Json<LimitList>, Problem> {
     let mut tx = Tx::for_reader(api.store(), &caller.actor).await?;
-    let limits = ops::limits::list(tx.conn(), caller.actor.org_id).await?;
+    let limits = ops::limits::list(tx.conn(), Some(caller.actor.org_id)).await?;
     Ok(Json(LimitList { limits: limits.into_iter().map(LimitItem::from).collect() }))
 }

@@ -63,7 +63,8 @@ pub(crate) async fn put(
     let org = caller.actor.org_id;
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
     let (id, after) = ops::limits::put(tx.conn(), Some(org), &spec).await?;
-    let now = ops::limits::list(tx.conn(), org).await?.into_iter().find(|limit| limit.rate_limit_id == id);
+    let now =
+        ops::limits::list(tx.conn(), Some(org)).await?.into_iter().find(|limit| limit.rate_limit_id == id);
     tx.commit().await?;
     api.queue().after(after).await;
     now.map(|limit| Json(limit.into())).ok_or_else(|| not_found("limit"))

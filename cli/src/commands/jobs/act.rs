@@ -12,7 +12,7 @@ use crate::output::Out;
 #[derive(clap::Args)]
 pub(crate) struct Cancel {
     /// The jobs
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = super::id)]
     jobs: Vec<JobId>,
     /// Why; shown on the job
     #[arg(long)]
@@ -25,7 +25,7 @@ pub(crate) struct Cancel {
 #[derive(clap::Args)]
 pub(crate) struct Retry {
     /// The jobs
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = super::id)]
     jobs: Vec<JobId>,
     #[command(flatten)]
     org: InOrg,

@@ -80,7 +80,7 @@ pub(super) async fn run(args: Args, operator: &Operator, out: Out) -> anyhow::Re
         "next_cursor": page.next,
         "searched_back_to": page.searched_back_to,
     }))?;
-    out.table(&view::table(&page.rows), "no jobs")?;
+    out.table(&view::table(&page.rows, out), "no jobs")?;
     if let Some(back_to) = page.searched_back_to {
         out.say(format_args!("looked back to {} so far", when::shown(back_to)))?;
     }

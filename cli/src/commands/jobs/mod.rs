@@ -6,6 +6,8 @@ mod show;
 mod view;
 mod watch;
 
+use domain::JobId;
+
 use crate::operator::Operator;
 use crate::output::Out;
 
@@ -22,6 +24,14 @@ pub(crate) enum Command {
     Cancel(act::Cancel),
     /// Let scheduled or parked jobs into their lane now
     Retry(act::Retry),
+}
+
+/// Reads a job's id.
+///
+/// # Errors
+/// A sentence that says what may be written.
+pub(crate) fn id(text: &str) -> Result<JobId, String> {
+    text.parse().map_err(|_| "give the whole id (36 characters) as `jobs list` shows it".into())
 }
 
 /// Runs one of them.

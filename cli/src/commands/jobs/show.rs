@@ -16,6 +16,7 @@ use crate::when;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The job's id
+    #[arg(value_parser = super::id)]
     job: JobId,
     #[command(flatten)]
     org: InOrg,

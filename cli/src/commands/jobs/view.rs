@@ -1,9 +1,11 @@
 //! A job as commands print it.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use store::jobs::JobRow;
 
-use crate::table::{Table, cut};
+use crate::output::Out;
+use crate::table::Table;
 use crate::when;
 
 /// The columns of lists as JSON.
@@ -42,7 +44,7 @@ pub(super) fn json_of(job: &JobRow) -> Value {
 }
 
 /// A list as a table.
-pub(super) fn table(jobs: &[JobRow]) -> Table {
+pub(super) fn table(jobs: &[JobRow], out: Out) -> Table {
     let mut table = Table::new(&["ID", "KIND", "LANE", "STATE", ">TRY", ">AGE", "WHY"]);
     for job in jobs {
         table.row([
@@ -52,7 +54,7 @@ pub(super) fn table(jobs: &[JobRow]) -> Table {
             state(job),
             format!("{}/{}", job.attempt, job.max_attempts),
             when::ago(Some(job.created_at)),
-            cut(&why(job), 60),
+            if out.is_terminal() { out.cell(&short_why(job), 60) } else { why(job) },
         ]);
     }
     table
@@ -82,5 +84,35 @@ pub(super) fn why(job: &JobRow) -> String {
         (Some(code), None) => code.clone(),
         _ if job.cancel_asked => "asked to stop".into(),
         _ => String::new(),
+    }
+}
+
+/// The same for a narrow column: the time stands first, where it is not cut off.
+fn short_why(job: &JobRow) -> String {
+    match (&job.wait_what, job.wait_until) {
+        (Some(what), Some(until)) => {
+            let key = job.wait_key.as_deref().unwrap_or_default();
+            format!("{}, waits for {what} {key}", until_when(until, Utc::now()))
+        }
+        _ => why(job),
+    }
+}
+
+/// `until 14:05:00`; with the day when it is another one.
+fn until_when(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let form = if until.date_naive() == now.date_naive() { "until %H:%M:%S" } else { "until %m-%d %H:%M:%S" };
+    until.format(form).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_day_is_named() {
+        let now = DateTime::parse_from_rfc3339("2026-05-01T23:00:00Z").unwrap().to_utc();
+        assert_eq!(until_when(now, now), "until 23:00:00");
+        assert_eq!(until_when(now + chrono::TimeDelta::hours(2), now), "until 05-02 01:00:00");
     }
 }

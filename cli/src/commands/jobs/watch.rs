@@ -21,6 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The job to follow; without one, every change in the organisation
+    #[arg(value_parser = super::id)]
     job: Option<JobId>,
     #[command(flatten)]
     org: InOrg,

@@ -46,20 +46,21 @@ pub struct LimitSpec {
     pub burst: i32,
 }
 
-/// The rates an organisation can see: its own and the platform's.
+/// The rates an organisation can see, its own and the platform's, with its own jobs that wait. Without an
+/// organisation the platform's rates, with everybody's jobs that wait: that needs the engine's role.
 ///
 /// # Errors
 /// [`OpsError::Queue`].
-pub async fn list(connection: &mut PgConnection, org: OrgId) -> Result<Vec<LimitView>, OpsError> {
+pub async fn list(connection: &mut PgConnection, org: Option<OrgId>) -> Result<Vec<LimitView>, OpsError> {
     Ok(sqlx::query_as(
         "SELECT r.rate_limit_id, r.org_id, r.name, r.key, r.units, r.period_ms, r.burst, r.changed_at,
-                (SELECT count(*) FROM job_wait w WHERE w.org_id = $1 AND w.what = 'limit'
+                (SELECT count(*) FROM job_wait w WHERE ($1::uuid IS NULL OR w.org_id = $1) AND w.what = 'limit'
                  AND (w.key = r.name || ':' || r.key
                       OR (r.key = '*' AND starts_with(w.key, r.name || ':')))) AS waiting
          FROM rate_limit r WHERE r.org_id = $1 OR r.org_id IS NULL
          ORDER BY r.name, r.key, r.org_id NULLS LAST LIMIT 1000",
     )
-    .bind(org.0)
+    .bind(org.map(|org| org.0))
     .fetch_all(connection)
     .await?)
 }
@@ -94,19 +95,22 @@ pub async fn put(
     Ok((id, After { settings: true, ..After::default() }))
 }
 
-/// Takes one of the organisation's rates away; the next more general one applies.
+/// Takes one of the organisation's rates away, or without an organisation one of the platform's (which needs
+/// the engine's role); the next more general one applies.
 ///
 /// # Errors
 /// [`OpsError::NotFound`].
-pub async fn delete(connection: &mut PgConnection, org: OrgId, id: Uuid) -> Result<After, OpsError> {
-    let gone: Option<(String, String)> =
-        sqlx::query_as("DELETE FROM rate_limit WHERE rate_limit_id = $1 AND org_id = $2 RETURNING name, key")
-            .bind(id)
-            .bind(org.0)
-            .fetch_optional(&mut *connection)
-            .await?;
+pub async fn delete(connection: &mut PgConnection, org: Option<OrgId>, id: Uuid) -> Result<After, OpsError> {
+    let gone: Option<(String, String)> = sqlx::query_as(
+        "DELETE FROM rate_limit WHERE rate_limit_id = $1 AND org_id IS NOT DISTINCT FROM $2
+         RETURNING name, key",
+    )
+    .bind(id)
+    .bind(org.map(|org| org.0))
+    .fetch_optional(&mut *connection)
+    .await?;
     let (name, key) = gone.ok_or(OpsError::NotFound("limit"))?;
-    let lines = ask_again(connection, Some(org), &name, &key).await?;
+    let lines = ask_again(connection, org, &name, &key).await?;
     // Nobody draws on these any more: should the rate come back, nobody stands behind them.
     let forgotten_lines = lines.into_iter().map(|(org, key)| format!("{org}:{key}")).collect();
     Ok(After { settings: true, forgotten_lines, ..After::default() })
