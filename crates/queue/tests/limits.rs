@@ -123,9 +123,13 @@ async fn four_workers_together_stay_under_a_rate_and_use_it() {
     let ideal = f64::from(u32::try_from(times.len()).unwrap() - BURST) / f64::from(RATE);
     let longest = ideal / 0.95 + stall.as_secs_f64();
     assert!(took.as_secs_f64() <= longest, "{took:?} for what the rate allows in {ideal:.2} s");
-    // In order: nobody of a later wave went before somebody of an earlier one.
-    let order: Vec<usize> = starts.iter().map(|start| waves[&start.job]).collect();
-    assert!(order.is_sorted(), "{order:?}");
+    // In order: where one wave ends and the next begins, two that were let in one after the other may
+    // have been started by different workers in the other order; nobody goes before a whole wave.
+    for (at, start) in starts.iter().enumerate() {
+        let edge = (at % WAVE).min(WAVE - 1 - at % WAVE);
+        let wave = waves[&start.job];
+        assert!(wave == at / WAVE || edge < 8, "start {at} was of wave {wave}");
+    }
     // Whoever waited did so without an attempt.
     assert_eq!(db.number("SELECT count(*) FROM job_history WHERE attempt <> 1").await, 0);
 }
@@ -271,7 +275,7 @@ async fn a_limit_that_was_taken_away_holds_nobody() {
     let _crew = worker::start(&queue, &book, worker::slots(4)).await;
     enqueue_all(&queue, (0..800).map(|_| job(org, "call", &json!([["api", 1]]))).collect()).await;
     eventually(SOON, || async { parked(&db).await == 799 }).await;
-    let after = act!(queue, tx => delete(&mut tx, org, id));
+    let after = act!(queue, tx => delete(&mut tx, Some(org), id));
     queue.after(after).await;
     db.all_ended(SOON).await;
     assert_eq!(db.number("SELECT count(*) FROM job_history WHERE attempt <> 1").await, 0);
