@@ -2,6 +2,7 @@
 //!
 //! Everything is in the program: no scripts, no fonts, nothing from elsewhere.
 
+mod contents;
 mod errors;
 mod home;
 mod html;
@@ -22,10 +23,15 @@ use crate::state::Api;
 pub(crate) fn router(document: &OpenApi) -> Router<Api> {
     let json: Arc<str> = crate::written(document).into();
     let reference: Arc<str> = reference::page(document).into();
+    let docs = move || async move { page(reference.to_string()) };
+    let error_list = || async { page(errors::index()) };
+    // With and without a slash at the end: people type both.
     Router::new()
         .route("/", get(|| async { page(home::page()) }))
-        .route("/docs", get(move || async move { page(reference.to_string()) }))
-        .route("/docs/errors", get(|| async { page(errors::index()) }))
+        .route("/docs", get(docs.clone()))
+        .route("/docs/", get(docs))
+        .route("/docs/errors", get(error_list))
+        .route("/docs/errors/", get(error_list))
         .route("/docs/errors/{code}", get(errors::show))
         .route("/openapi.json", get(move || async move { document_answer(&json) }))
 }

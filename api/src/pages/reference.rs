@@ -1,17 +1,16 @@
 //! The reference, rendered from the OpenAPI document itself, so that it can't say anything else.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
 
-use super::html::{escape, frame, inline};
+use super::contents::{self, Section};
+use super::html::{FIRST_JOB, escape, frame, inline};
+use crate::problem::Code;
 
-const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
-
-pub(super) fn page(document: &OpenApi) -> String {
-    let document = serde_json::to_value(document).unwrap_or_default();
+pub(super) fn page(openapi: &OpenApi) -> String {
+    let document = serde_json::to_value(openapi).unwrap_or_default();
     let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let mut body = format!(
         "<p><a href=\"/\">Countersign</a></p><h1>API reference</h1>{}",
@@ -21,17 +20,18 @@ pub(super) fn page(document: &OpenApi) -> String {
         "<p>Send <code>Authorization: Bearer cst_…</code> to every route below <code>/v1</code>. \
          See also the <a href=\"/openapi.json\">OpenAPI document</a> and the <a href=\"/docs/errors\">errors</a>.</p>",
     );
-    let sections = by_tag(&document);
-    for tag in list(&document, "/tags") {
-        let name = tag["name"].as_str().unwrap_or_default();
-        let anchor = name.replace(' ', "-");
-        let _ = write!(
-            body,
-            "<h2 id=\"{anchor}\">{}</h2>{}",
-            escape(name),
-            paragraphs(tag["description"].as_str().unwrap_or_default())
-        );
-        for operation in sections.get(name).into_iter().flatten() {
+    let _ = write!(
+        body,
+        "<h2 id=\"first\">A first job</h2><pre><code>{}</code></pre>\
+         <p>The answer is <code>202</code>, and its <code>Location</code> says where to see how it goes. \
+         Beside <code>make up</code> a token is in <code>.countersign/demo-token</code>.</p>",
+        escape(FIRST_JOB)
+    );
+    let sections = contents::sections(openapi, &document);
+    body.push_str(&contents::list(&sections));
+    for Section { name, anchor, description, operations } in &sections {
+        let _ = write!(body, "<h2 id=\"{anchor}\">{}</h2>{}", escape(name), paragraphs(description));
+        for operation in operations {
             write_operation(&mut body, operation);
         }
     }
@@ -44,26 +44,8 @@ pub(super) fn page(document: &OpenApi) -> String {
     frame("Countersign API reference", &body)
 }
 
-struct Operation<'a> {
-    method: &'a str,
-    path: &'a str,
-    node: &'a Value,
-}
-
-fn by_tag(document: &Value) -> BTreeMap<&str, Vec<Operation<'_>>> {
-    let mut sections: BTreeMap<&str, Vec<Operation<'_>>> = BTreeMap::new();
-    for (path, item) in document["paths"].as_object().into_iter().flatten() {
-        for method in METHODS {
-            let Some(node) = item.get(method) else { continue };
-            let tag = node.pointer("/tags/0").and_then(Value::as_str).unwrap_or_default();
-            sections.entry(tag).or_default().push(Operation { method, path, node });
-        }
-    }
-    sections
-}
-
-fn write_operation(out: &mut String, operation: &Operation<'_>) {
-    let Operation { method, path, node } = operation;
+fn write_operation(out: &mut String, operation: &contents::Operation<'_>) {
+    let contents::Operation { method, path, node } = operation;
     let text = |key: &str| node[key].as_str().unwrap_or_default();
     let _ = write!(
         out,
@@ -82,7 +64,7 @@ fn write_operation(out: &mut String, operation: &Operation<'_>) {
         let required = if parameter["required"] == true { ", required" } else { "" };
         let _ = write!(
             rows,
-            "<tr><td><code>{}</code></td><td class=\"dim\">{}{required}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td><code>{}</code></td><td class=\"dim\">{}{required}</td><td>{}</td><td class=\"text\">{}</td></tr>",
             escape(parameter["name"].as_str().unwrap_or_default()),
             escape(parameter["in"].as_str().unwrap_or_default()),
             type_of(&parameter["schema"]),
@@ -90,23 +72,37 @@ fn write_operation(out: &mut String, operation: &Operation<'_>) {
         );
     }
     if !rows.is_empty() {
-        let _ = write!(out, "<table><tbody>{rows}</tbody></table>");
+        let _ =
+            write!(out, "<div class=\"scroll\" tabindex=\"0\"><table><tbody>{rows}</tbody></table></div>");
     }
     if let Some(schema) = node.pointer("/requestBody/content/application~1json/schema") {
         let _ = write!(out, "<p>Body: {}</p>", type_of(schema));
     }
-    out.push_str("<table><tbody>");
+    out.push_str("<div class=\"scroll\" tabindex=\"0\"><table><tbody>");
     for (status, response) in node["responses"].as_object().into_iter().flatten() {
         let content = response["content"].as_object().and_then(|content| content.values().next());
         let _ = write!(
             out,
-            "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
+            "<tr><td class=\"short\"><code>{}</code></td><td class=\"text\">{}</td><td>{}</td></tr>",
             escape(status),
-            inline(response["description"].as_str().unwrap_or_default()),
+            link_codes(&inline(response["description"].as_str().unwrap_or_default())),
             content.map_or_else(String::new, |content| type_of(&content["schema"])),
         );
     }
-    out.push_str("</tbody></table>");
+    out.push_str("</tbody></table></div>");
+}
+
+/// Error codes among the `code` of a description lead to their pages.
+fn link_codes(html: &str) -> String {
+    let mut out = html.to_owned();
+    for code in Code::ALL {
+        let name = code.as_str();
+        out = out.replace(
+            &format!("<code>{name}</code>"),
+            &format!("<a href=\"/docs/errors/{name}\"><code>{name}</code></a>"),
+        );
+    }
+    out
 }
 
 fn write_schema(out: &mut String, name: &str, schema: &Value) {
@@ -125,20 +121,20 @@ fn write_schema(out: &mut String, name: &str, schema: &Value) {
             let _ = write!(out, "<p>{}</p>", type_of(part));
             continue;
         }
-        out.push_str("<table><tbody>");
+        out.push_str("<div class=\"scroll\" tabindex=\"0\"><table><tbody>");
         let required: Vec<&str> = list(part, "/required").iter().filter_map(Value::as_str).collect();
         for (field, node) in part["properties"].as_object().into_iter().flatten() {
             let mark =
                 if required.contains(&field.as_str()) { "" } else { "<span class=\"dim\"> optional</span>" };
             let _ = write!(
                 out,
-                "<tr><td><code>{}</code>{mark}</td><td>{}</td><td>{}</td></tr>",
+                "<tr><td><code>{}</code>{mark}</td><td>{}</td><td class=\"text\">{}</td></tr>",
                 escape(field),
                 type_of(node),
                 inline(node["description"].as_str().unwrap_or_default()),
             );
         }
-        out.push_str("</tbody></table>");
+        out.push_str("</tbody></table></div>");
     }
     out.push_str("</details>");
 }
@@ -178,7 +174,7 @@ fn type_of(schema: &Value) -> String {
     escape(&text)
 }
 
-fn list<'a>(node: &'a Value, pointer: &str) -> &'a [Value] {
+pub(super) fn list<'a>(node: &'a Value, pointer: &str) -> &'a [Value] {
     node.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

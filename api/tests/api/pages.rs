@@ -9,7 +9,7 @@ use crate::app::{App, Reply};
 async fn pages_and_documents_are_served_without_a_token() {
     let app = App::start().await;
     let get = |path: &'static str| Reply::of(app.anonymous(Method::GET, path));
-    for path in ["/", "/docs", "/docs/errors"] {
+    for path in ["/", "/docs", "/docs/", "/docs/errors", "/docs/errors/"] {
         let page = get(path).await;
         assert!(page.header("content-type").starts_with("text/html"), "{path}");
         assert!(page.header("content-security-policy").contains("default-src 'none'"));
@@ -42,4 +42,48 @@ async fn every_error_page_is_served_in_both_forms() {
         assert!(page.text.contains("<h2>What to do</h2>"), "{path}");
     }
     Reply::of(app.anonymous(Method::GET, "/docs/errors/none")).await.is(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_unknown_error_page_is_a_page_for_browsers() {
+    let app = App::start().await;
+    let ask = app.anonymous(Method::GET, "/docs/errors/none").header("accept", "text/html,*/*;q=0.8");
+    // Not through `Reply`, which holds every refusal to be a problem: this one is for people.
+    let page = ask.send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 404);
+    let header = |name: &str| page.headers()[name].to_str().unwrap().to_owned();
+    assert!(header("content-type").starts_with("text/html"));
+    assert!(header("content-security-policy").contains("default-src 'none'"));
+    let text = page.text().await.unwrap();
+    assert!(text.contains("href=\"/docs/errors\""), "{text}");
+}
+
+#[tokio::test]
+async fn the_reference_begins_with_contents_and_enqueueing() {
+    let app = App::start().await;
+    let text = Reply::of(app.anonymous(Method::GET, "/docs")).await.text;
+    let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("no {needle} in the reference"));
+    let order = [
+        at("<h2 id=\"first\">"),
+        at("<h2 id=\"contents\">"),
+        at("<h2 id=\"jobs\">"),
+        at("<h3 id=\"enqueueJob\">"),
+        at("<h3 id=\"listJobs\">"),
+        at("<h3 id=\"showBatch\">"),
+        at("<h2 id=\"dead-letters\">"),
+        at("<h2 id=\"schemas\">"),
+    ];
+    assert!(order.is_sorted(), "{order:?}");
+    let document: Value = serde_json::from_str(&api::openapi()).unwrap();
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            let Some(id) = operation["operationId"].as_str() else { continue };
+            assert!(text.contains(&format!("<a href=\"#{id}\"")), "{id} is not in the contents");
+            assert!(text.contains(&format!("<h3 id=\"{id}\">")), "{id} has no section");
+        }
+    }
+    assert!(
+        text.contains("<a href=\"/docs/errors/idempotency_key_reused\"><code>"),
+        "codes lead to their pages"
+    );
 }
