@@ -84,7 +84,7 @@ fn explain_forms(
     let tags: Vec<_> = forms.iter().flatten().filter_map(|inner| tag(inner, at)).collect();
     match tags.first() {
         Some((pointer, _)) if meant.is_empty() => {
-            out.push(FieldError::new(pointer.clone(), one_of(tags.iter().flat_map(|(_, options)| options))))
+            out.push(FieldError::new(pointer.clone(), one_of(tags.iter().flat_map(|(_, options)| options))));
         }
         _ => out.push(FieldError::new(at, "fits none of the allowed forms; GET /v1/kinds shows them")),
     }

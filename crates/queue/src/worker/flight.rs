@@ -75,14 +75,17 @@ impl Stop {
     }
 }
 
+/// By job: the claim, how to stop it, since when.
+type Held = HashMap<Uuid, (i32, Stop, Instant)>;
+
 /// All jobs in hand.
 #[derive(Clone, Default)]
 pub(crate) struct Flights {
-    jobs: Arc<Mutex<HashMap<Uuid, (i32, Stop, Instant)>>>,
+    jobs: Arc<Mutex<Held>>,
 }
 
 impl Flights {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (i32, Stop, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
         self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
