@@ -73,9 +73,16 @@ macro_rules! claim_where {
                            workspace_id, actor_id, batch_id, request_id, successors::text AS successors,
                            payload::text AS payload, cancel_asked, unique_key
              ), freed AS (
-                 DELETE FROM job_unique u USING claimed c
-                 WHERE c.unique_key IS NOT NULL AND u.org_id = c.org_id AND u.kind = c.kind
-                   AND u.key = c.unique_key AND u.job_id = c.job_id
+                 -- in the order in which enqueues take them, so that neither waits for the other
+                 DELETE FROM job_unique u USING (
+                     SELECT k.org_id, k.kind, k.key, k.job_id
+                     FROM claimed c JOIN job_unique k ON k.org_id = c.org_id AND k.kind = c.kind
+                          AND k.key = c.unique_key AND k.job_id = c.job_id
+                     WHERE c.unique_key IS NOT NULL
+                     ORDER BY k.org_id, k.kind, k.key FOR UPDATE OF k
+                 ) mine
+                 WHERE u.org_id = mine.org_id AND u.kind = mine.kind AND u.key = mine.key
+                   AND u.job_id = mine.job_id
              )
              SELECT * FROM claimed"
         )

@@ -4,12 +4,20 @@
 //! inserted, the others learn who won. Rows are offered in key order, so that two statements with the
 //! same keys wait for each other instead of deadlocking.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use domain::{JobId, JobState};
 use sqlx::{Acquire, PgConnection, Row};
 use uuid::Uuid;
 
 use crate::new_job::NewJob;
+
+/// Tries before others are held up.
+const PATIENT_ROUNDS: u64 = 3;
+/// Tries before the caller is told that others were always quicker.
+const ROUNDS: u64 = 8;
 
 /// What became of one job of an insert, in the order they were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +42,28 @@ pub(crate) async fn insert(
         insert_plain(connection, entries).await?;
         return Ok(vec![Inserted::Created(JobState::Queued); entries.len()]);
     }
-    // More than one statement may be needed, so this is a transaction (a savepoint inside the caller's).
-    let mut tx = connection.begin().await?;
-    let inserted = insert_rich(&mut tx, entries).await?;
-    tx.commit().await?;
-    Ok(inserted)
+    for round in 1.. {
+        // More than one statement may be needed, so this is a transaction (a savepoint inside the caller's).
+        let mut tx = connection.begin().await?;
+        match insert_rich(&mut tx, entries, round > PATIENT_ROUNDS).await {
+            Ok(Some(inserted)) => {
+                tx.commit().await?;
+                return Ok(inserted);
+            }
+            Ok(None) if round < ROUNDS => tx.rollback().await?,
+            Err(error) if round < ROUNDS && is_collision(&error) => tx.rollback().await?,
+            Ok(None) => break,
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(Duration::from_millis(2 * round)).await;
+    }
+    Err(sqlx::Error::Protocol("somebody else was quicker each time; try again".into()))
+}
+
+/// PostgreSQL chose this statement to give way to another; everything it did is undone.
+fn is_collision(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "40P01" || code == "40001")
 }
 
 fn is_plain(job: &NewJob, state: JobState) -> bool {
@@ -81,24 +106,11 @@ async fn insert_plain(connection: &mut PgConnection, entries: &[Entry<'_>]) -> R
     Ok(())
 }
 
-async fn insert_rich(
-    connection: &mut PgConnection,
-    entries: &[Entry<'_>],
-) -> Result<Vec<Inserted>, sqlx::Error> {
-    let jobs = || entries.iter().map(|(job, _)| *job);
-    let hashes: Vec<Vec<u8>> = jobs()
-        .map(|job| if job.idempotency_key.is_some() { job.payload_hash().to_vec() } else { Vec::new() })
-        .collect();
-    let successors: Vec<Option<String>> = jobs()
-        .map(|job| {
-            (!job.successors.is_empty())
-                .then(|| serde_json::to_string(&job.successors))
-                .transpose()
-                .map_err(|error| sqlx::Error::Encode(Box::new(error)))
-        })
-        .collect::<Result<_, _>>()?;
-    let rows = sqlx::query(
-        "WITH input AS MATERIALIZED (
+/// The one statement of an insert; `taken` says what to do about unique keys that somebody holds.
+macro_rules! insert_rich {
+    ($taken:literal) => {
+        concat!(
+            "WITH input AS MATERIALIZED (
              SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::int2[],
                  $6::int2[], $7::int2[], $8::text[], $9::text[], $10::uuid[], $11::uuid[], $12::uuid[],
                  $13::uuid[], $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::text[],
@@ -114,11 +126,13 @@ async fn insert_rich(
              ON CONFLICT DO NOTHING RETURNING job_id
          ), uniq AS (
              INSERT INTO job_unique (org_id, kind, key, job_id)
-             SELECT org_id, kind, unique_key, job_id FROM input
+             SELECT DISTINCT ON (org_id, kind, unique_key) org_id, kind, unique_key, job_id FROM input
              WHERE unique_key IS NOT NULL
                AND (idempotency_key IS NULL OR job_id IN (SELECT job_id FROM keyed))
              ORDER BY org_id, kind, unique_key, job_id
-             ON CONFLICT DO NOTHING RETURNING job_id
+             ON CONFLICT ",
+            $taken,
+            " RETURNING job_unique.job_id
          ), fresh AS (
              SELECT * FROM input
              WHERE (idempotency_key IS NULL OR job_id IN (SELECT job_id FROM keyed))
@@ -129,81 +143,140 @@ async fn insert_rich(
                     CASE state WHEN 'scheduled' THEN 'time' ELSE 'lane' END,
                     CASE state WHEN 'scheduled' THEN 'run_at' ELSE lane END
              FROM fresh WHERE state <> 'queued'
+         ), made AS (
+             INSERT INTO job (job_id, org_id, created_at, run_at, queued_at, state, priority, kind_version,
+                              max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id,
+                              deadline_at, idempotency_key, unique_key, request_id, successors, payload)
+             SELECT job_id, org_id, now(), coalesce(run_at, now()),
+                    CASE state WHEN 'queued' THEN now() END, state::job_state, priority, kind_version,
+                    max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id, deadline_at,
+                    idempotency_key, unique_key, request_id, successors::json, payload::json
+             FROM fresh RETURNING job_id
          )
-         INSERT INTO job (job_id, org_id, created_at, run_at, queued_at, state, priority, kind_version,
-                          max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id,
-                          deadline_at, idempotency_key, unique_key, request_id, successors, payload)
-         SELECT job_id, org_id, now(), coalesce(run_at, now()),
-                CASE state WHEN 'queued' THEN now() END, state::job_state, priority, kind_version,
-                max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id, deadline_at,
-                idempotency_key, unique_key, request_id, successors::json, payload::json
-         FROM fresh RETURNING job_id",
-    )
-    .bind(jobs().map(|job| job.job_id.0).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.org_id.0).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.run_at).collect::<Vec<Option<DateTime<Utc>>>>())
-    .bind(entries.iter().map(|(_, state)| state.as_str()).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.priority).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.kind_version).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.max_attempts).collect::<Vec<_>>())
-    .bind(jobs().map(|job| &*job.kind).collect::<Vec<_>>())
-    .bind(jobs().map(|job| &*job.lane).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.workspace_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
-    .bind(jobs().map(|job| job.actor_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
-    .bind(jobs().map(|job| job.parent_job_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
-    .bind(jobs().map(|job| job.batch_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
-    .bind(jobs().map(|job| job.deadline_at).collect::<Vec<Option<DateTime<Utc>>>>())
-    .bind(jobs().map(|job| job.idempotency_key.as_deref()).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.unique_key.as_deref()).collect::<Vec<_>>())
-    .bind(jobs().map(|job| job.request_id.as_deref()).collect::<Vec<_>>())
-    .bind(&successors)
-    .bind(&hashes)
-    .bind(jobs().map(|job| job.payload.get()).collect::<Vec<_>>())
-    .fetch_all(&mut *connection)
-    .await?;
-
-    let created: std::collections::HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let mut outcome = Vec::with_capacity(entries.len());
-    for (at, (job, state)) in entries.iter().enumerate() {
-        outcome.push(if created.contains(&job.job_id.0) {
-            Inserted::Created(*state)
-        } else {
-            settle_loser(connection, job, hashes.get(at).map_or(&[], Vec::as_slice)).await?
-        });
-    }
-    Ok(outcome)
+         SELECT i.job_id, k.job_id, k.payload_hash, u.job_id FROM input i
+         LEFT JOIN job_key k ON k.org_id = i.org_id AND k.kind = i.kind AND k.key = i.idempotency_key
+         LEFT JOIN job_unique u ON u.org_id = i.org_id AND u.kind = i.kind AND u.key = i.unique_key
+         WHERE i.job_id NOT IN (SELECT job_id FROM made)"
+        )
+    };
 }
 
-/// Finds who holds the key that kept a job out.
+/// None when the holder of a key started between two looks: rolled back and tried again, the key is free.
+/// Under a storm of enqueues and starts that may go on; `insist` makes holders wait with starting.
+async fn insert_rich(
+    connection: &mut PgConnection,
+    entries: &[Entry<'_>],
+    insist: bool,
+) -> Result<Option<Vec<Inserted>>, sqlx::Error> {
+    let jobs = || entries.iter().map(|(job, _)| *job);
+    let hashes: Vec<Vec<u8>> = jobs()
+        .map(|job| if job.idempotency_key.is_some() { job.payload_hash().to_vec() } else { Vec::new() })
+        .collect();
+    let successors: Vec<Option<String>> = jobs()
+        .map(|job| {
+            (!job.successors.is_empty())
+                .then(|| serde_json::to_string(&job.successors))
+                .transpose()
+                .map_err(|error| sqlx::Error::Encode(Box::new(error)))
+        })
+        .collect::<Result<_, _>>()?;
+    let statement = if insist {
+        insert_rich!("(org_id, kind, key) DO UPDATE SET job_id = job_unique.job_id")
+    } else {
+        insert_rich!("DO NOTHING")
+    };
+    let rows = sqlx::query(statement)
+        .bind(jobs().map(|job| job.job_id.0).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.org_id.0).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.run_at).collect::<Vec<Option<DateTime<Utc>>>>())
+        .bind(entries.iter().map(|(_, state)| state.as_str()).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.priority).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.kind_version).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.max_attempts).collect::<Vec<_>>())
+        .bind(jobs().map(|job| &*job.kind).collect::<Vec<_>>())
+        .bind(jobs().map(|job| &*job.lane).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.workspace_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+        .bind(jobs().map(|job| job.actor_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+        .bind(jobs().map(|job| job.parent_job_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+        .bind(jobs().map(|job| job.batch_id.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
+        .bind(jobs().map(|job| job.deadline_at).collect::<Vec<Option<DateTime<Utc>>>>())
+        .bind(jobs().map(|job| job.idempotency_key.as_deref()).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.unique_key.as_deref()).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.request_id.as_deref()).collect::<Vec<_>>())
+        .bind(&successors)
+        .bind(&hashes)
+        .bind(jobs().map(|job| job.payload.get()).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await?;
+
+    let mut kept_out = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let key = row.try_get::<Option<Uuid>, _>(1)?.zip(row.try_get(2)?);
+        kept_out.insert(row.try_get::<Uuid, _>(0)?, Holders { key, unique: row.try_get(3)? });
+    }
+    let mut outcome = Vec::with_capacity(entries.len());
+    for (at, (job, state)) in entries.iter().enumerate() {
+        outcome.push(if let Some(holders) = kept_out.remove(&job.job_id.0) {
+            let hash = hashes.get(at).map_or(&[][..], Vec::as_slice);
+            let Some(holder) = settle_loser(connection, job, hash, holders).await? else { return Ok(None) };
+            holder
+        } else {
+            Inserted::Created(*state)
+        });
+    }
+    Ok(Some(outcome))
+}
+
+/// Who held a job's keys when its insert began. None: nobody, or the job itself, or somebody who came at
+/// the same moment.
+struct Holders {
+    key: Option<(Uuid, Vec<u8>)>,
+    unique: Option<Uuid>,
+}
+
+/// Finds who holds the key that kept a job out; none when nobody does any more. Who held it when the insert
+/// began is as good an answer as who does now: under load he is often at work by the time one asks.
 async fn settle_loser(
     connection: &mut PgConnection,
     job: &NewJob,
     hash: &[u8],
-) -> Result<Inserted, sqlx::Error> {
+    then: Holders,
+) -> Result<Option<Inserted>, sqlx::Error> {
     if let Some(key) = &job.idempotency_key {
-        let row: Option<(Uuid, Vec<u8>)> = sqlx::query_as(
-            "SELECT job_id, payload_hash FROM job_key WHERE org_id = $1 AND kind = $2 AND key = $3",
-        )
-        .bind(job.org_id.0)
-        .bind(&*job.kind)
-        .bind(key)
-        .fetch_optional(&mut *connection)
-        .await?;
-        if let Some((holder, held)) = row
+        let held =
+            match then.key {
+                Some(held) => Some(held),
+                None => sqlx::query_as(
+                    "SELECT job_id, payload_hash FROM job_key WHERE org_id = $1 AND kind = $2 AND key = $3",
+                )
+                .bind(job.org_id.0)
+                .bind(&*job.kind)
+                .bind(key)
+                .fetch_optional(&mut *connection)
+                .await?,
+            };
+        if let Some((holder, held)) = held
             && holder != job.job_id.0
         {
             let holder = JobId(holder);
-            return Ok(if held == hash { Inserted::Existing(holder) } else { Inserted::Conflict(holder) });
+            let same = held == hash;
+            return Ok(Some(if same { Inserted::Existing(holder) } else { Inserted::Conflict(holder) }));
         }
     }
     if let Some(unique) = &job.unique_key {
-        let holder: Option<Uuid> =
-            sqlx::query_scalar("SELECT job_id FROM job_unique WHERE org_id = $1 AND kind = $2 AND key = $3")
+        let holder: Option<Uuid> = match then.unique {
+            Some(holder) => Some(holder),
+            None => {
+                sqlx::query_scalar(
+                    "SELECT job_id FROM job_unique WHERE org_id = $1 AND kind = $2 AND key = $3",
+                )
                 .bind(job.org_id.0)
                 .bind(&*job.kind)
                 .bind(unique)
                 .fetch_optional(&mut *connection)
-                .await?;
+                .await?
+            }
+        };
         if let Some(holder) = holder {
             // The idempotency key was won for a job that is not to be: it speaks for the holder now.
             sqlx::query(
@@ -216,9 +289,8 @@ async fn settle_loser(
             .bind(job.job_id.0)
             .execute(&mut *connection)
             .await?;
-            return Ok(Inserted::Existing(JobId(holder)));
+            return Ok(Some(Inserted::Existing(JobId(holder))));
         }
     }
-    // The holder ended between the two statements; rolling back and trying again settles it.
-    Err(sqlx::Error::Protocol("the key's holder ended meanwhile; try again".into()))
+    Ok(None)
 }

@@ -170,10 +170,16 @@ pub(crate) async fn expire(
              SELECT job_id FROM job
              WHERE deadline_at < now() AND state <> 'running'
              ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
+         ), waits AS (
+             SELECT job_id FROM job_wait WHERE job_id IN (SELECT job_id FROM late) FOR UPDATE SKIP LOCKED
+         ), free AS (
+             -- who holds only the wait is about to let the job in: passed by, so that neither waits
+             SELECT job_id FROM late l WHERE job_id IN (SELECT job_id FROM waits)
+                OR NOT EXISTS (SELECT FROM job_wait w WHERE w.job_id = l.job_id)
          ), gone AS (
-             DELETE FROM job j USING late l WHERE j.job_id = l.job_id RETURNING j.*
+             DELETE FROM job j USING free f WHERE j.job_id = f.job_id RETURNING j.*
          ), unwait AS (
-             DELETE FROM job_wait w USING late l WHERE w.job_id = l.job_id
+             DELETE FROM job_wait w USING free f WHERE w.job_id = f.job_id
          ), freed AS (
              DELETE FROM job_unique u USING gone g
              WHERE g.unique_key IS NOT NULL AND u.org_id = g.org_id AND u.kind = g.kind

@@ -1,5 +1,7 @@
 //! Waiting jobs: letting them back into their lanes when their time has come or their reason is gone.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use domain::OrgId;
 use sqlx::{PgConnection, Row};
@@ -38,6 +40,34 @@ pub(crate) async fn lock_due(connection: &mut PgConnection, limit: i64) -> Resul
         })
     })
     .collect()
+}
+
+/// Locks the jobs of locked waits as well. Whoever holds a job's row (an operator calling it off, an expiry)
+/// may be waiting for its wait: such a job is left out here instead of waited for, and comes next time.
+pub(crate) async fn lock_jobs(
+    connection: &mut PgConnection,
+    mut due: Vec<Due>,
+) -> Result<Vec<Due>, sqlx::Error> {
+    let ids: Vec<Uuid> = due.iter().map(|job| job.job_id).collect();
+    let mut ours: HashSet<Uuid> =
+        sqlx::query_scalar("SELECT job_id FROM job WHERE job_id = ANY($1) FOR UPDATE SKIP LOCKED")
+            .bind(&ids)
+            .fetch_all(&mut *connection)
+            .await?
+            .into_iter()
+            .collect();
+    if ours.len() < ids.len() {
+        // A wait without a job is ours, too: admitting it clears it away.
+        let orphans: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM unnest($1::uuid[]) AS id WHERE NOT EXISTS (SELECT FROM job WHERE job_id = id)",
+        )
+        .bind(&ids)
+        .fetch_all(connection)
+        .await?;
+        ours.extend(orphans);
+        due.retain(|job| ours.contains(&job.job_id));
+    }
+    Ok(due)
 }
 
 /// Seconds until the next waiting job is due (0 or less when one is), or none when none waits for a time.

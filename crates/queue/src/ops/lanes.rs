@@ -223,11 +223,12 @@ pub async fn set_platform(
 /// saw; a process that learns of it a second later still parks newcomers, and nobody else would let them go.
 pub(crate) async fn release_late(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
-        "UPDATE job_wait w SET due_at = now()
-         FROM lane l
-         WHERE l.mode <> 'draining' AND w.what = 'lane' AND w.key = l.lane AND w.due_at IS NULL
-           AND NOT EXISTS (SELECT FROM lane_org o
-                           WHERE o.org_id = w.org_id AND o.lane = w.key AND o.mode = 'draining')",
+        "UPDATE job_wait SET due_at = now() WHERE job_id = ANY (ARRAY(
+             SELECT w.job_id FROM job_wait w JOIN lane l ON l.lane = w.key
+             WHERE l.mode <> 'draining' AND w.what = 'lane' AND w.due_at IS NULL
+               AND NOT EXISTS (SELECT FROM lane_org o
+                               WHERE o.org_id = w.org_id AND o.lane = w.key AND o.mode = 'draining')
+             FOR UPDATE OF w SKIP LOCKED))",
     )
     .execute(connection)
     .await?;
@@ -246,8 +247,11 @@ async fn release_parked(
         return Ok(());
     }
     sqlx::query(
-        "UPDATE job_wait SET due_at = now() WHERE what = 'lane' AND key = $1 AND due_at IS NULL
-         AND ($2::uuid IS NULL OR org_id = $2)",
+        // One that somebody holds is on its way out; if not, the latecomers' round finds it.
+        "UPDATE job_wait SET due_at = now() WHERE job_id = ANY (ARRAY(
+             SELECT job_id FROM job_wait WHERE what = 'lane' AND key = $1 AND due_at IS NULL
+                AND ($2::uuid IS NULL OR org_id = $2)
+             FOR UPDATE SKIP LOCKED))",
     )
     .bind(lane)
     .bind(org.map(|org| org.0))

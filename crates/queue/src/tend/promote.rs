@@ -17,7 +17,7 @@ use super::sweep::try_lock_here;
 use crate::engine::Queue;
 use crate::error::QueueError;
 use crate::ledger::Profile;
-use crate::ledger::waits::{Due, Later, admit, lock_due, next_due_in, postpone};
+use crate::ledger::waits::{Due, Later, admit, lock_due, lock_jobs, next_due_in, postpone};
 use crate::limiter::{Asking, Verdict};
 
 const BATCH: i64 = 500;
@@ -60,6 +60,7 @@ async fn round(queue: &Queue, slot: &mut Option<sqlx::PgConnection>) -> Result<D
     let mut tx = connection.begin().await?;
     let due = lock_due(&mut tx, BATCH).await?;
     let full = i64::try_from(due.len()).is_ok_and(|n| n == BATCH);
+    let due = lock_jobs(&mut tx, due).await?;
     let due: Vec<(Due, Draws)> = due
         .into_iter()
         .map(|job| {
