@@ -106,8 +106,10 @@ pub(crate) fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // 08 connection, 57P0x shutting down or starting, 53 out of resources, 40 roll back and retry
+            // 08 connection, 57P0x shutting down, starting or idle for too long, 25P03 the same inside a
+            // transaction, 53 out of resources, 40 roll back and retry
             code.starts_with("08")
+                || code == "25P03"
                 || code.starts_with("57P")
                 || code.starts_with("53")
                 || code.starts_with("40")

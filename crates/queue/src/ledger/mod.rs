@@ -94,9 +94,14 @@ fn options(url: &SecretString, profile: Profile) -> Result<PgConnectOptions, Que
         ("plan_cache_mode", "force_generic_plan"),
         ("jit", "off"),
     ];
+    // A process that is stopped or cut off inside a transaction must not keep its rows from those who take
+    // its work over: they are free again before its lease ends. Promotions wait for the limiter meanwhile.
+    let patience = |length| [("idle_in_transaction_session_timeout", length)];
     Ok(match profile {
-        Profile::General => options.options([("jit", "off")]),
-        Profile::Durable => options.options(by_key),
-        Profile::Volatile => options.options(by_key).options([("synchronous_commit", "off")]),
+        Profile::General => options.options([("jit", "off")]).options(patience("5s")),
+        Profile::Durable => options.options(by_key).options(patience("5s")),
+        Profile::Volatile => {
+            options.options(by_key).options([("synchronous_commit", "off")]).options(patience("30s"))
+        }
     })
 }

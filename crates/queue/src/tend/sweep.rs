@@ -26,6 +26,8 @@ const BATCH: i64 = 500;
 /// How long the ledger must have been back after an outage before it is swept out of turn: by then what
 /// the workers had in hand is settled.
 const AFTER_OUTAGE: Duration = Duration::from_secs(2);
+/// Longest silence of a process that holds a lock; filling an emptied Redis takes pauses, but none so long.
+const HOLDER_IDLE: &str = "30s";
 /// Advisory lock: one process recovers and resends at a time.
 const LOCK: i64 = 0x636f_756e_7465_7273;
 
@@ -270,8 +272,9 @@ impl Sweeper {
 }
 
 /// Whether this process may do a piece of work that one should do at a time; released with the connection
-/// or by [`unlock`].
+/// or by [`unlock`]. A holder that is stopped or cut off loses its connection, and the lock with it.
 pub(super) async fn try_lock(connection: &mut PgConnection, offset: i64) -> Result<bool, sqlx::Error> {
+    idle_at_most(connection, HOLDER_IDLE).await?;
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK + offset).fetch_one(connection).await
 }
 
@@ -282,6 +285,14 @@ pub(super) async fn try_lock_here(connection: &mut PgConnection, offset: i64) ->
 
 /// Gives the lock back.
 pub(super) async fn unlock(connection: &mut PgConnection, offset: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK + offset).execute(connection).await?;
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK + offset).execute(&mut *connection).await?;
+    idle_at_most(connection, "0").await
+}
+
+async fn idle_at_most(connection: &mut PgConnection, length: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config('idle_session_timeout', $1, false)")
+        .bind(length)
+        .execute(connection)
+        .await?;
     Ok(())
 }
