@@ -23,7 +23,7 @@ const FLOOR: Duration = Duration::from_millis(50);
 /// No critical job may wait this long, whatever the machine does.
 const STARVED: Duration = Duration::from_secs(2);
 const MOST_ROUNDS: usize = 3;
-const LEAST_SAMPLES: usize = 80;
+const LEAST_SAMPLES: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn critical_jobs_do_not_feel_a_flood_in_bulk() {
@@ -52,7 +52,11 @@ async fn critical_jobs_do_not_feel_a_flood_in_bulk() {
         let through = async || count(pool, BULK_LEFT).await == 0;
         let beside = critical.stretch(stage.form.secs(4, 25), through).await;
         let (left_then, took) = (count(pool, BULK_LEFT).await, began.elapsed());
-        assert!(beside.len() >= LEAST_SAMPLES, "the flood was over after {} jobs", beside.len());
+        assert!(
+            beside.len() >= LEAST_SAMPLES,
+            "only {} jobs were asked for before the flood was over",
+            beside.len()
+        );
         acknowledged.extend(quiet.iter().chain(&flood).chain(&poured_beside).chain(&beside));
         let judged = verdict(&stage, &acknowledged, stage.form.secs(60, 150)).await;
 
