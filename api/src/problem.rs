@@ -291,6 +291,8 @@ impl From<StoreError> for Problem {
             StoreError::Invalid { field, problem } => Self::field(format!("/{field}"), problem),
             StoreError::BadCursor => Self::new(Code::BadCursor, StoreError::BadCursor.to_string()),
             StoreError::TooSlow => Self::new(Code::SearchTooSlow, StoreError::TooSlow.to_string()),
+            StoreError::Refused(sentence) => Self::new(Code::Conflict, sentence),
+            StoreError::Unrecorded => Self::internal(StoreError::Unrecorded),
             StoreError::Database(cause) => Self::internal(cause),
         }
     }

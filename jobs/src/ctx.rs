@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::ports::{WebhookSecrets, WebhookSender};
-use domain::{Clock, JobError, JobId, OrgId, WorkspaceId};
+use domain::{ActorId, Clock, JobError, JobId, OrgId, WorkspaceId};
 use queue::NewJob;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,10 @@ pub struct JobInfo {
     pub org_id: OrgId,
     /// The room it belongs to, if any.
     pub workspace_id: Option<WorkspaceId>,
+    /// Who asked for it, if anybody did.
+    pub actor_id: Option<ActorId>,
+    /// Only this actor may see it.
+    pub private_to: Option<ActorId>,
     /// Its kind.
     pub kind: Arc<str>,
     /// Which attempt this is; 1 is the first.
@@ -96,6 +100,8 @@ impl Ctx {
         next.org_id = self.job.org_id;
         next.parent_job_id = Some(self.job.job_id);
         next.workspace_id = next.workspace_id.or(self.job.workspace_id);
+        // What follows a private job tells as much as the job itself.
+        next.private_to = next.private_to.or(self.job.private_to);
         next.request_id = next.request_id.or_else(|| self.job.request_id.clone());
         self.lock().push(next);
     }

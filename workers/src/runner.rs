@@ -33,6 +33,8 @@ impl Run for Runner {
             job_id: job.job_id,
             org_id: job.org_id,
             workspace_id: job.workspace_id,
+            actor_id: job.actor_id,
+            private_to: job.private_to,
             kind: job.kind.clone(),
             attempt: job.attempt,
             max_attempts: job.max_attempts,

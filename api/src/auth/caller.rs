@@ -3,49 +3,55 @@
 use std::marker::PhantomData;
 
 use axum::extract::FromRequestParts;
+use domain::Permission;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
-use store::{Actor, Scope};
+use store::{Actor, Origin};
 
 use crate::edge::RequestId;
 use crate::problem::{Code, Problem};
 use crate::state::Api;
 
-/// A scope as a type.
+/// A permission as a type.
 pub(crate) trait Needs: Send + Sync + 'static {
-    const SCOPE: Scope;
+    const PERMISSION: Permission;
 }
 
-macro_rules! scopes {
+macro_rules! needs {
     ($($name:ident)+) => {
         $(
             pub(crate) struct $name;
             impl Needs for $name {
-                const SCOPE: Scope = Scope::$name;
+                const PERMISSION: Permission = Permission::$name;
             }
         )+
     };
 }
-scopes!(JobsRead JobsWrite DeadWrite LanesWrite LimitsWrite SchedulesWrite);
+needs!(
+    JobsRead JobsWrite DeadWrite LanesWrite LimitsWrite SchedulesWrite ApprovalsRead ApprovalsRequest
+    ApprovalsDecide ApprovalsRules AuditRead PeopleRead PeopleWrite TokensRead TokensWrite SecretsRead SecretsWrite
+    HooksRead HooksWrite OrgWrite
+);
 
-/// Somebody whose token was checked and holds scope `S`.
-pub(crate) struct Caller<S> {
+/// Somebody who was checked and may do `P`.
+pub(crate) struct Caller<P> {
     pub(crate) actor: Actor,
     pub(crate) request_id: String,
-    scope: PhantomData<S>,
+    permission: PhantomData<P>,
 }
 
-impl<S: Needs> FromRequestParts<Api> for Caller<S> {
+impl<P: Needs> FromRequestParts<Api> for Caller<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let actor = api.tokens().admit(bearer(&parts.headers)?).await?;
-        if !actor.scopes.has(S::SCOPE) {
-            let detail = format!("this needs the scope {}; make a token that has it", S::SCOPE);
+        if !actor.permissions.has(P::PERMISSION) {
+            let detail = format!("this needs the scope {}; make a token that has it", P::PERMISSION);
             return Err(Problem::new(Code::ScopeMissing, detail));
         }
         let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.0.to_string());
-        Ok(Self { actor, request_id, scope: PhantomData })
+        let origin = Origin { request_id: Some(request_id.as_str().into()), address: None };
+        Ok(Self { actor: actor.from(origin), request_id, permission: PhantomData })
     }
 }
 

@@ -1,15 +1,22 @@
 //! The routes, one file each, and the few checks several of them make.
 
+mod approvals;
+mod audit;
 mod batches;
 mod dead;
 mod events;
 pub(crate) mod health;
+mod hooks;
 pub(crate) mod jobs;
 mod kinds;
 mod lanes;
 mod limits;
+mod me;
 mod metrics;
+mod people;
 mod schedules;
+mod secrets;
+mod sign_in;
 mod workers;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +28,9 @@ use crate::state::Api;
 /// Every documented route.
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
+        .merge(sign_in::router())
+        .merge(me::router())
+        .merge(people::router())
         .merge(jobs::router())
         .routes(routes!(batches::show_batch))
         .routes(routes!(events::events))
@@ -28,6 +38,10 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .merge(lanes::router())
         .merge(limits::router())
         .merge(schedules::router())
+        .merge(approvals::router())
+        .merge(audit::router())
+        .merge(secrets::router())
+        .merge(hooks::router())
         .routes(routes!(kinds::kinds))
         .routes(routes!(workers::workers))
         .routes(routes!(health::healthz))

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use api::{Api, ApiConfig};
 use chrono::{DateTime, Utc};
-use domain::{ActorId, OrgId, SystemClock};
+use domain::{ActorId, OrgId, Permissions, SystemClock};
 use jobs::Registry;
 use queue::Queue;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use store::{Actor, Scopes, Store, Tx, orgs, tokens};
+use store::{Actor, Store, Tx, orgs, tokens};
 use testkit::{OwnServers, TestDb};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -64,22 +64,22 @@ impl App {
     /// Another organisation with a token that may do everything there.
     pub(crate) async fn other_org(&self, slug: &str) -> (OrgId, String) {
         let org = orgs::create(&self.store, slug, slug).await.unwrap();
-        (org.org_id, self.token_of(org.org_id, org.system_actor_id, Scopes::ALL, None).await)
+        (org.org_id, self.token_of(org.org_id, org.system_actor_id, Permissions::TOKEN, None).await)
     }
 
     /// A token of the app's organisation.
     pub(crate) async fn scoped(&self, scopes: &[&str]) -> String {
-        self.token_of(self.org, ActorId::new(), Scopes::parse(scopes).unwrap(), None).await
+        self.token_of(self.org, ActorId::new(), Permissions::parse(scopes).unwrap(), None).await
     }
 
     pub(crate) async fn token_of(
         &self,
         org_id: OrgId,
         actor_id: ActorId,
-        scopes: Scopes,
+        scopes: Permissions,
         expires_at: Option<DateTime<Utc>>,
     ) -> String {
-        let actor = Actor { org_id, actor_id, scopes: Scopes::ALL };
+        let actor = Actor::token(org_id, actor_id, Permissions::TOKEN);
         let mut tx = Tx::for_actor(&self.store, &actor).await.unwrap();
         let token = tokens::create(&mut tx, "test", scopes, expires_at).await.unwrap();
         tx.commit().await.unwrap();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use api::ApiConfig;
 use chrono::Utc;
-use domain::ActorId;
+use domain::{ActorId, Permissions};
 use reqwest::Method;
 use serde_json::{Value, json};
-use store::{Actor, Scopes, Tx, tokens};
+use store::{Actor, Tx, tokens};
 use testkit::eventually;
 
 use crate::app::{App, Reply};
@@ -49,7 +49,7 @@ async fn tokens_let_in_and_everything_else_stays_out() {
 async fn an_expired_token_is_refused() {
     let app = App::start().await;
     let soon = Utc::now() + chrono::Duration::milliseconds(700);
-    let token = app.token_of(app.org, ActorId::new(), Scopes::ALL, Some(soon)).await;
+    let token = app.token_of(app.org, ActorId::new(), Permissions::TOKEN, Some(soon)).await;
     let ask = || Reply::of(app.anonymous(Method::GET, "/v1/kinds").bearer_auth(&token));
     ask().await.ok();
     tokio::time::sleep(Duration::from_millis(800)).await;
@@ -63,7 +63,7 @@ async fn a_revoked_token_stops_working_within_the_cache_time() {
     let config = ApiConfig { token_cache: Duration::from_millis(400), ..ApiConfig::default() };
     let app = App::configured(config).await;
     app.get("/v1/kinds").await.ok();
-    let actor = Actor { org_id: app.org, actor_id: ActorId::new(), scopes: Scopes::ALL };
+    let actor = Actor::token(app.org, ActorId::new(), Permissions::TOKEN);
     let mut tx = Tx::for_actor(&app.store, &actor).await.unwrap();
     let token = tokens::list(&mut tx).await.unwrap()[0].token_id;
     tokens::revoke(&mut tx, token).await.unwrap();
@@ -96,7 +96,7 @@ async fn guessing_is_slowed_down_and_locks_nobody_out() {
 async fn the_use_of_a_token_is_noted() {
     let app = App::start().await;
     app.get("/v1/kinds").await.ok();
-    let actor = Actor { org_id: app.org, actor_id: ActorId::new(), scopes: Scopes::ALL };
+    let actor = Actor::token(app.org, ActorId::new(), Permissions::TOKEN);
     eventually(Duration::from_secs(2), || async {
         let mut tx = Tx::for_reader(&app.store, &actor).await.unwrap();
         tokens::list(&mut tx).await.unwrap()[0].last_used_at.is_some()

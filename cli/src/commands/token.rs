@@ -2,10 +2,10 @@
 
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
-use domain::TokenId;
+use domain::{Permissions, TokenId};
 use secrecy::ExposeSecret;
 use serde_json::json;
-use store::{Scopes, orgs, tokens};
+use store::{orgs, tokens};
 
 use crate::failure::{unconfirmed, usage};
 use crate::operator::{InOrg, Operator};
@@ -35,7 +35,7 @@ pub(crate) struct Create {
     /// What people call the token
     #[arg(long, default_value = "command line")]
     name: String,
-    /// What it may do: jobs:read, jobs:write, dead:write, lanes:write, limits:write, schedules:write, or *
+    /// What it may do: words such as jobs:read, jobs:write, dead:write (an unknown one lists them all), or *
     #[arg(long, value_delimiter = ',', default_value = "jobs:read,jobs:write")]
     scopes: Vec<String>,
     /// Days until it stops working by itself [default: never]
@@ -65,7 +65,7 @@ pub(crate) async fn run(command: Command, operator: &Operator, out: Out) -> anyh
 }
 
 async fn create(args: Create, operator: &Operator, out: Out) -> anyhow::Result<()> {
-    let scopes = Scopes::parse(&args.scopes).map_err(|error| usage(error.to_string()))?;
+    let scopes = Permissions::parse(&args.scopes).map_err(|error| usage(error.to_string()))?;
     let org = if args.create_org {
         let slug = operator.slug(&args.org)?;
         orgs::ensure(operator.store(), slug, slug).await.context("the organisation was not made")?

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use chrono::Utc;
-use domain::OrgId;
+use domain::{OrgId, Permissions};
 use secrecy::{ExposeSecret, SecretString};
-use store::{Scopes, Store, Tx, orgs, tokens};
+use store::{Store, Tx, orgs, tokens};
 
 use super::ORG;
 use super::home::Home;
@@ -30,7 +30,7 @@ pub(super) async fn seed(home: &Home, database_url: &str) -> anyhow::Result<Seed
         return Ok(Seeded { org, token: kept.into() });
     }
     let mut tx = Tx::system(&store, org, "make the demo's token").await?;
-    let token = tokens::create(&mut tx, "make up", Scopes::ALL, None).await?;
+    let token = tokens::create(&mut tx, "make up", Permissions::TOKEN, None).await?;
     tx.commit().await?;
     Home::write_private(&path, token.secret.expose_secret())?;
     store.close().await;

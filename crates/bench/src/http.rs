@@ -5,8 +5,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use domain::Permissions;
 use secrecy::ExposeSecret;
-use store::{Scopes, Store, Tx};
+use store::{Store, Tx};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -35,7 +36,7 @@ pub(crate) async fn enqueue(rig: &Rig, connections: usize, count: usize) -> Resu
     let store = Store::connect(url.into(), Some("countersign_app"))?;
     let org = store::orgs::ensure(&store, "bench", "Benchmark").await?;
     let mut tx = Tx::system(&store, org.org_id, "benchmark token").await?;
-    let token = store::tokens::create(&mut tx, "bench", Scopes::parse(&["jobs:write"])?, None).await?;
+    let token = store::tokens::create(&mut tx, "bench", Permissions::parse(&["jobs:write"])?, None).await?;
     tx.commit().await?;
 
     let port = free_port().await?;

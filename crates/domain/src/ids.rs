@@ -86,3 +86,31 @@ id!(
     /// A cron schedule.
     ScheduleId
 );
+id!(
+    /// A person's sign-in, whatever organisations it belongs to.
+    AccountId
+);
+id!(
+    /// One sign-in of one person, on one device.
+    SessionId
+);
+id!(
+    /// An invitation into an organisation.
+    InvitationId
+);
+id!(
+    /// One request that somebody countersign.
+    ApprovalId
+);
+id!(
+    /// A sealed credential (not its value).
+    SecretId
+);
+id!(
+    /// An address at which one provider's webhooks arrive.
+    HookEndpointId
+);
+id!(
+    /// One webhook that arrived.
+    HookEventId
+);

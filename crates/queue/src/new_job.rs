@@ -55,6 +55,9 @@ pub struct NewJob {
     /// Who asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<ActorId>,
+    /// Only this actor may see it; everybody of its room when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_to: Option<ActorId>,
     /// The job that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_job_id: Option<JobId>,
@@ -92,6 +95,7 @@ impl NewJob {
             request_id: None,
             workspace_id: None,
             actor_id: None,
+            private_to: None,
             parent_job_id: None,
             batch_id: None,
             successors: Vec::new(),

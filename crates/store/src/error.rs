@@ -28,6 +28,12 @@ pub enum StoreError {
     /// The statement ran into its time limit.
     #[error("this took too long; narrow it by kind, state or time")]
     TooSlow,
+    /// A change was about to be committed without a word in the audit log: a mistake in our code.
+    #[error("nothing was changed, because the change was not recorded")]
+    Unrecorded,
+    /// The database's own rules refuse it, whatever the code above thought.
+    #[error("{0}")]
+    Refused(String),
     /// PostgreSQL answered with an error that neither the caller nor time will mend.
     #[error("the database refused the statement")]
     Database(#[source] sqlx::Error),
@@ -41,6 +47,10 @@ impl From<sqlx::Error> for StoreError {
         if let sqlx::Error::Database(database) = &error {
             if database.code().as_deref() == Some("57014") {
                 return Self::TooSlow;
+            }
+            // Our own triggers speak in whole sentences under this code.
+            if database.code().as_deref() == Some("CS001") {
+                return Self::Refused(database.message().to_owned());
             }
             if let Some(known) = database.constraint().and_then(constraints::explain) {
                 return known;

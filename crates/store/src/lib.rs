@@ -7,19 +7,25 @@
 //! Refuses to enqueue, claim or finish jobs (that is the `queue` crate), to know job kinds, and to choose
 //! HTTP statuses.
 
+pub mod accounts;
+mod actor;
+pub mod approvals;
+pub mod audit;
 mod constraints;
 mod cursor;
 mod error;
+pub mod hooks;
 pub mod jobs;
 pub mod migrate;
 pub mod orgs;
+pub mod people;
 mod pool;
-mod scope;
+pub mod secrets;
 pub mod tokens;
 mod tx;
 
+pub use actor::{Actor, InSession, Origin, Standing, Workspaces};
 pub use cursor::{Cursor, first_id_at, time_of};
 pub use error::StoreError;
 pub use pool::{Store, StoreConfig};
-pub use scope::{Scope, Scopes, UnknownScope};
-pub use tx::{Actor, Tx};
+pub use tx::{AccountTx, Tx};

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::{ActorId, OrgId, WorkspaceId};
+use serde_json::json;
 
+use crate::audit::Entry;
 use crate::{Store, StoreError, Tx};
 
 /// An organisation with what every organisation has.
@@ -56,6 +58,7 @@ pub async fn create(store: &Store, slug: &str, name: &str) -> Result<Org, StoreE
         .execute(tx.conn())
         .await?;
     let org = get(&mut tx).await?;
+    tx.record(Entry::new("org.create", "org", org_id).after(json!({ "slug": slug, "name": name }))).await?;
     tx.commit().await?;
     Ok(org)
 }

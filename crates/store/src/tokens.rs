@@ -4,13 +4,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use domain::{ActorId, OrgId, TokenId};
+use domain::{ActorId, OrgId, Permissions, TokenId};
 use rand::Rng;
 use secrecy::SecretString;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{Actor, Scopes, Store, StoreError, Tx};
+use crate::audit::Entry;
+use crate::{Actor, Store, StoreError, Tx};
 
 /// What every token starts with, so that scanners can find leaked ones.
 pub const PREFIX: &str = "cst_";
@@ -36,7 +38,7 @@ pub struct Token {
     /// Name for people.
     pub name: String,
     /// What it may do.
-    pub scopes: Scopes,
+    pub scopes: Permissions,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it stops working by itself.
@@ -76,7 +78,7 @@ pub fn hash(secret: &str) -> Option<[u8; 32]> {
 pub async fn create(
     tx: &mut Tx,
     name: &str,
-    scopes: Scopes,
+    scopes: Permissions,
     expires_at: Option<DateTime<Utc>>,
 ) -> Result<NewToken, StoreError> {
     if expires_at.is_some_and(|at| at <= Utc::now()) {
@@ -105,6 +107,11 @@ pub async fn create(
     .bind(expires_at)
     .execute(tx.conn())
     .await?;
+    tx.record(
+        Entry::new("token.create", "token", token_id)
+            .after(json!({ "name": name, "scopes": scopes.words(), "expires_at": expires_at })),
+    )
+    .await?;
     Ok(NewToken { token_id, actor_id, secret: secret.into() })
 }
 
@@ -122,11 +129,7 @@ pub async fn look_up(store: &Store, hash: &[u8; 32]) -> Result<Option<Presented>
     .await?;
     Ok(row.map(|(token_id, org_id, actor_id, scopes, expires_at, revoked_at)| Presented {
         token_id: TokenId(token_id),
-        actor: Actor {
-            org_id: OrgId(org_id),
-            actor_id: ActorId(actor_id),
-            scopes: Scopes::from_stored(&scopes),
-        },
+        actor: Actor::token(OrgId(org_id), ActorId(actor_id), Permissions::from_stored(&scopes)),
         expires_at,
         revoked_at,
     }))
@@ -145,7 +148,7 @@ pub async fn touch(store: &Store, org: OrgId, token: TokenId) -> Result<(), Stor
     .bind(token.0)
     .execute(tx.conn())
     .await?;
-    tx.commit().await
+    tx.commit_unrecorded("a time of last use").await
 }
 
 /// Stops a token for good. Processes that cache tokens notice within their cache's few seconds.
@@ -158,7 +161,11 @@ pub async fn revoke(tx: &mut Tx, token: TokenId) -> Result<(), StoreError> {
             .bind(token.0)
             .execute(tx.conn())
             .await?;
-    if done.rows_affected() == 0 { Err(StoreError::NotFound("token")) } else { Ok(()) }
+    if done.rows_affected() == 0 {
+        return Err(StoreError::NotFound("token"));
+    }
+    tx.record(Entry::new("token.revoke", "token", token)).await?;
+    Ok(())
 }
 
 /// The organisation's tokens, newest first.
@@ -188,7 +195,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<Token>, StoreError> {
             token_id: TokenId(token_id),
             actor_id: ActorId(actor_id),
             name,
-            scopes: Scopes::from_stored(&scopes),
+            scopes: Permissions::from_stored(&scopes),
             created_at,
             expires_at,
             revoked_at,

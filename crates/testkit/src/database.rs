@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use domain::OrgId;
+use domain::{OrgId, Permissions};
 use queue::{Queue, QueueConfig};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -97,8 +97,19 @@ impl TestDb {
         let org = org.into().map(|org| org.to_string()).unwrap_or_default();
         let options = PgConnectOptions::from_str(self.database_url().expose_secret())
             .unwrap()
-            .options([("role", "countersign_app"), ("countersign.org", &org)]);
-        PgPoolOptions::new().max_connections(2).connect_with(options).await.expect("connect as the app")
+            .options([("role", "countersign_app"), ("countersign.org", &org)])
+            .options([("countersign.role", "system"), ("countersign.workspaces", "*")]);
+        // A list of words has blanks, which connection options don't take.
+        let everything = format!("SET countersign.may = '{}'", Permissions::EVERYTHING.setting());
+        PgPoolOptions::new()
+            .max_connections(2)
+            .after_connect(move |connection, _| {
+                let statement = sqlx::AssertSqlSafe(everything.clone());
+                Box::pin(async move { sqlx::query(statement).execute(connection).await.map(|_| ()) })
+            })
+            .connect_with(options)
+            .await
+            .expect("connect as the app")
     }
 
     /// Makes an organisation with a workspace and a system actor.

@@ -101,6 +101,8 @@ impl Stage {
                 job_id: JobId::new(),
                 org_id: OrgId::new(),
                 workspace_id: None,
+                actor_id: None,
+                private_to: None,
                 kind: "test.any".into(),
                 attempt: 1,
                 max_attempts: 8,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use domain::clock::ManualClock;
-use domain::{ActorId, JobId, OrgId, ScheduleId};
+use domain::{ActorId, JobId, OrgId, Permissions, ScheduleId};
 use jobs::Registry;
 use queue::{NewJob, Queue, QueueConfig};
 use schedules::{Schedule, ScheduleError, Spec, Ticker, TickerConfig, table};
@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use store::{Actor, Scopes, Store, Tx, orgs};
+use store::{Actor, Store, Tx, orgs};
 
 use crate::servers::{Held, servers};
 
@@ -147,7 +147,7 @@ async fn connect(url: &SecretString, redis_url: &str, namespace: &str) -> Queue 
 
 async fn actor(store: &Store, slug: &str) -> Actor {
     let org = orgs::create(store, slug, slug).await.unwrap();
-    Actor { org_id: org.org_id, actor_id: org.system_actor_id, scopes: Scopes::ALL }
+    Actor::token(org.org_id, org.system_actor_id, Permissions::TOKEN)
 }
 
 pub(crate) fn clock(at: DateTime<Utc>) -> Arc<ManualClock> {

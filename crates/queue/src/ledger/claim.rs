@@ -47,6 +47,8 @@ pub struct Claimed {
     pub workspace_id: Option<WorkspaceId>,
     /// Who asked for it.
     pub actor_id: Option<ActorId>,
+    /// Only this actor may see it.
+    pub private_to: Option<ActorId>,
     /// Batch it counts in.
     pub batch_id: Option<BatchId>,
     /// The request that caused it.
@@ -71,7 +73,7 @@ macro_rules! claim_where {
                  RETURNING job_id, org_id, kind, kind_version, lane, priority, claim_no, attempt,
                            max_attempts, permit, deadline_at, created_at, queued_at, started_at,
                            workspace_id, actor_id, batch_id, request_id, successors::text AS successors,
-                           payload::text AS payload, cancel_asked, unique_key
+                           payload::text AS payload, cancel_asked, private_to, unique_key
              ), freed AS (
                  -- in the order in which enqueues take them, so that neither waits for the other
                  DELETE FROM job_unique u USING (
@@ -143,6 +145,7 @@ pub(crate) async fn claim(
                 successors: row.try_get::<Option<String>, _>(18)?.map(raw).transpose()?,
                 payload: raw(row.try_get(19)?)?,
                 cancel_asked: row.try_get(20)?,
+                private_to: row.try_get::<Option<Uuid>, _>(21)?.map(ActorId),
                 counted: false,
             })
         })

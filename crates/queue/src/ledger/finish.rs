@@ -66,7 +66,7 @@ macro_rules! moved {
         "job_id, org_id, created_at, run_at, queued_at, started_at, claim_no, priority, kind_version, \
          attempt, max_attempts, recoveries, kind, lane, worker_id, workspace_id, actor_id, \
          parent_job_id, batch_id, deadline_at, progress_done, progress_total, idempotency_key, \
-         request_id, successors, payload"
+         request_id, successors, private_to, payload"
     };
 }
 pub(crate) use moved;

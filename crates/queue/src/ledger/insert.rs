@@ -74,6 +74,7 @@ fn is_plain(job: &NewJob, state: JobState) -> bool {
         && job.parent_job_id.is_none()
         && job.batch_id.is_none()
         && job.workspace_id.is_none()
+        && job.private_to.is_none()
         && job.run_at.is_none()
         && job.successors.is_empty()
 }
@@ -114,10 +115,10 @@ macro_rules! insert_rich {
              SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::int2[],
                  $6::int2[], $7::int2[], $8::text[], $9::text[], $10::uuid[], $11::uuid[], $12::uuid[],
                  $13::uuid[], $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::text[],
-                 $19::bytea[], $20::text[])
+                 $19::bytea[], $20::text[], $21::uuid[])
              AS t(job_id, org_id, run_at, state, priority, kind_version, max_attempts, kind, lane,
                   workspace_id, actor_id, parent_job_id, batch_id, deadline_at, idempotency_key,
-                  unique_key, request_id, successors, payload_hash, payload)
+                  unique_key, request_id, successors, payload_hash, payload, private_to)
          ), keyed AS (
              INSERT INTO job_key (org_id, kind, key, job_id, payload_hash)
              SELECT org_id, kind, idempotency_key, job_id, payload_hash FROM input
@@ -146,11 +147,12 @@ macro_rules! insert_rich {
          ), made AS (
              INSERT INTO job (job_id, org_id, created_at, run_at, queued_at, state, priority, kind_version,
                               max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id,
-                              deadline_at, idempotency_key, unique_key, request_id, successors, payload)
+                              deadline_at, idempotency_key, unique_key, request_id, successors, payload,
+                              private_to)
              SELECT job_id, org_id, now(), coalesce(run_at, now()),
                     CASE state WHEN 'queued' THEN now() END, state::job_state, priority, kind_version,
                     max_attempts, kind, lane, workspace_id, actor_id, parent_job_id, batch_id, deadline_at,
-                    idempotency_key, unique_key, request_id, successors::json, payload::json
+                    idempotency_key, unique_key, request_id, successors::json, payload::json, private_to
              FROM fresh RETURNING job_id
          )
          SELECT i.job_id, k.job_id, k.payload_hash, u.job_id FROM input i
@@ -206,6 +208,7 @@ async fn insert_rich(
         .bind(&successors)
         .bind(&hashes)
         .bind(jobs().map(|job| job.payload.get()).collect::<Vec<_>>())
+        .bind(jobs().map(|job| job.private_to.map(|id| id.0)).collect::<Vec<Option<Uuid>>>())
         .fetch_all(&mut *connection)
         .await?;
 

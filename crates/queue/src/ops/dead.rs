@@ -208,10 +208,11 @@ async fn revive(
          )
          INSERT INTO job (job_id, org_id, created_at, run_at, queued_at, claim_no, state, priority,
                           kind_version, attempt, max_attempts, recoveries, kind, lane, workspace_id,
-                          actor_id, parent_job_id, batch_id, idempotency_key, request_id, successors, payload)
+                          actor_id, parent_job_id, batch_id, idempotency_key, request_id, successors, private_to,
+                          payload)
          SELECT job_id, org_id, created_at, now(), now(), claim_no, 'queued', priority, kind_version, 0,
                 max_attempts, 0, kind, lane, workspace_id, actor_id, parent_job_id, batch_id,
-                idempotency_key, request_id, successors, coalesce($3::text::json, payload)
+                idempotency_key, request_id, successors, private_to, coalesce($3::text::json, payload)
          FROM gone RETURNING job_id, org_id, lane, priority, run_at, kind",
     )
     .bind(ids)

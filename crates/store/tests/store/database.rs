@@ -1,8 +1,9 @@
 //! A database of one test's own, seen as the app and past row-level security.
 
+use domain::Permissions;
 use secrecy::SecretString;
 use sqlx::PgConnection;
-use store::{Actor, Scopes, Store, orgs};
+use store::{Actor, Store, orgs};
 use testkit::TestDb;
 
 /// `admin` bypasses row-level security; `store` is the app.
@@ -31,6 +32,6 @@ impl Database {
     /// A new organisation, seen as its system actor.
     pub(crate) async fn org(&self, slug: &str) -> Actor {
         let org = orgs::create(&self.store, slug, slug).await.unwrap();
-        Actor { org_id: org.org_id, actor_id: org.system_actor_id, scopes: Scopes::ALL }
+        Actor::token(org.org_id, org.system_actor_id, Permissions::TOKEN)
     }
 }

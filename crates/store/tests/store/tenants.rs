@@ -1,8 +1,9 @@
 //! Organisations and tokens, and that one organisation can't see another's.
 
 use chrono::{Duration, Utc};
+use domain::{Permission, Permissions};
 use secrecy::ExposeSecret;
-use store::{Scope, Scopes, StoreError, Tx, orgs, tokens};
+use store::{StoreError, Tx, orgs, tokens};
 
 use crate::database::Database;
 
@@ -45,7 +46,7 @@ async fn a_token_lives_is_seen_and_ends() {
     let mut database = Database::migrated().await;
     let actor = database.org("acme").await;
     let mut tx = Tx::for_actor(&database.store, &actor).await.unwrap();
-    let scopes = Scopes::of(&[Scope::JobsRead, Scope::JobsWrite]);
+    let scopes = Permissions::of(&[Permission::JobsRead, Permission::JobsWrite]);
     let token = tokens::create(&mut tx, "ci", scopes, Some(Utc::now() + Duration::days(1))).await.unwrap();
     tx.commit().await.unwrap();
 
@@ -54,7 +55,7 @@ async fn a_token_lives_is_seen_and_ends() {
     let hash = tokens::hash(secret).unwrap();
     let shown = tokens::look_up(&database.store, &hash).await.unwrap().unwrap();
     assert_eq!(
-        (shown.token_id, shown.actor.org_id, shown.actor.scopes),
+        (shown.token_id, shown.actor.org_id, shown.actor.permissions),
         (token.token_id, actor.org_id, scopes)
     );
     assert_eq!((shown.actor.actor_id, shown.revoked_at), (token.actor_id, None));
@@ -84,9 +85,9 @@ async fn bad_tokens_are_refused_with_a_reason() {
     let database = Database::migrated().await;
     let actor = database.org("acme").await;
     for (name, scopes, expires, wrong) in [
-        ("x", Scopes::ALL, Some(Utc::now() - Duration::seconds(1)), "expires_at"),
-        ("", Scopes::ALL, None, "name"),
-        ("x", Scopes::default(), None, "scopes"),
+        ("x", Permissions::TOKEN, Some(Utc::now() - Duration::seconds(1)), "expires_at"),
+        ("", Permissions::TOKEN, None, "name"),
+        ("x", Permissions::default(), None, "scopes"),
     ] {
         let mut tx = Tx::for_actor(&database.store, &actor).await.unwrap();
         match tokens::create(&mut tx, name, scopes, expires).await {
@@ -101,7 +102,7 @@ async fn another_organisations_things_are_not_there() {
     let mut database = Database::migrated().await;
     let (one, two) = (database.org("one").await, database.org("two").await);
     let mut tx = Tx::for_actor(&database.store, &one).await.unwrap();
-    let token = tokens::create(&mut tx, "mine", Scopes::ALL, None).await.unwrap();
+    let token = tokens::create(&mut tx, "mine", Permissions::TOKEN, None).await.unwrap();
     tx.commit().await.unwrap();
 
     let mut tx = Tx::for_actor(&database.store, &two).await.unwrap();
@@ -145,5 +146,5 @@ async fn a_reader_cannot_write() {
     let database = Database::migrated().await;
     let actor = database.org("acme").await;
     let mut tx = Tx::for_reader(&database.store, &actor).await.unwrap();
-    assert!(tokens::create(&mut tx, "x", Scopes::ALL, None).await.is_err());
+    assert!(tokens::create(&mut tx, "x", Permissions::TOKEN, None).await.is_err());
 }

@@ -1,0 +1,1 @@
+//! Inbound webhooks: endpoints, what arrived, and what became of it.
