@@ -83,6 +83,28 @@ need_schemathesis() {
     export SCHEMATHESIS
 }
 
+# The identity provider that the sign-in tests talk to: npm packages, as locked beside those tests.
+need_oidc_provider() {
+    local from="$PWD/crates/providers/tests/oidc/provider" folder="$PWD/.countersign/oidc-provider"
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        lacks oidc-provider "Node.js 20 or newer with npm"
+        return
+    fi
+    # Copied only after a whole installation: half of one is made again.
+    if ! cmp -s "$from/package-lock.json" "$folder/installed.json"; then
+        echo "installing oidc-provider"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        cp "$from/package.json" "$from/package-lock.json" "$folder/"
+        if ! quietly npm ci --prefix "$folder" --no-audit --no-fund --ignore-scripts; then
+            lacks oidc-provider "npm ci in $from"
+            return
+        fi
+        cp "$from/package-lock.json" "$folder/installed.json"
+    fi
+    export COUNTERSIGN_OIDC_PROVIDER="$folder"
+}
+
 need_cargo_deny() {
     cargo deny --version 2>/dev/null | grep -qF "$CARGO_DENY_VERSION" && return
     echo "installing cargo-deny $CARGO_DENY_VERSION"

@@ -4,12 +4,14 @@
 //! Refuses to decide how a failed run goes on: that is stated by the job and carried out by the queue.
 
 mod crew;
+mod oidc;
 mod ports;
 mod progress;
 mod runner;
 mod secrets;
 
 pub use crew::{Crew, Run, lane_worker};
+pub use oidc::OidcPort;
 pub use ports::WebhookPort;
 pub use runner::Runner;
 pub use secrets::{DerivedSecrets, KeyError};

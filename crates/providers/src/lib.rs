@@ -4,4 +4,5 @@
 //! outcomes and errors. It knows no tenant, no ledger and no retry schedule:
 //! whoever calls it decides what an outcome means.
 
+pub mod oidc;
 pub mod webhook;
