@@ -1,6 +1,7 @@
 //! The envelope around one credential: its data under a key of its own, that key wrapped with RSA-OAEP
-//! (SHA-256) under a long-lived one. Both halves are bound to the same context, the data as associated data
-//! and the wrapped key as OAEP label.
+//! (SHA-256) under a long-lived one. Both halves are bound to the same context: the data by its associated
+//! data, the key by the context's SHA-256 wrapped beside it. (An OAEP label would say the same, but the key
+//! services that offer this operation take none.)
 //!
 //! A seal does not say who made it: anybody with the public key can seal. It keeps a credential unread; who
 //! may write the row is for the database to decide.
@@ -9,6 +10,7 @@ use std::fmt;
 
 use domain::ports::PortFuture;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::aead::{self, KEY_BYTES};
@@ -43,17 +45,27 @@ impl fmt::Debug for Sealed {
 pub struct DataKey(Zeroizing<[u8; KEY_BYTES]>);
 
 impl DataKey {
-    /// A key as whoever unwrapped it hands it over.
+    /// A key as whoever unwrapped it hands it over: `key (32) ‖ SHA-256 of the context (32)`.
     ///
     /// # Errors
-    /// [`VaultError::DoesNotOpen`] unless it is 32 bytes long.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, VaultError> {
+    /// [`VaultError::DoesNotOpen`] unless it is that long and belongs to this context.
+    pub fn unwrapped(bytes: &[u8], context: &[u8]) -> Result<Self, VaultError> {
+        let (key_bytes, belongs_to) = bytes.split_at_checked(KEY_BYTES).ok_or(VaultError::DoesNotOpen)?;
+        let wanted = Sha256::digest(context);
+        aws_lc_rs::constant_time::verify_slices_are_equal(belongs_to, &wanted)
+            .map_err(|_| VaultError::DoesNotOpen)?;
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        if bytes.len() != KEY_BYTES {
-            return Err(VaultError::DoesNotOpen);
-        }
-        key.copy_from_slice(bytes);
+        key.copy_from_slice(key_bytes);
         Ok(Self(key))
+    }
+
+    /// What is wrapped: the reverse of [`DataKey::unwrapped`].
+    pub(crate) fn bound_to(&self, context: &[u8]) -> Zeroizing<[u8; 2 * KEY_BYTES]> {
+        let mut bound = Zeroizing::new([0; 2 * KEY_BYTES]);
+        let (key, belongs_to) = bound.split_at_mut(KEY_BYTES);
+        key.copy_from_slice(self.0.as_slice());
+        belongs_to.copy_from_slice(&Sha256::digest(context));
+        bound
     }
 
     pub(crate) fn new() -> Result<Self, VaultError> {
@@ -76,8 +88,8 @@ impl fmt::Debug for DataKey {
 /// The port to whoever keeps the private keys: [`OpeningKeys`](crate::OpeningKeys) here, or a KMS. It sees
 /// the wrapped key, never the data.
 pub trait Opener: Send + Sync {
-    /// Unwraps the key of one envelope: RSA-OAEP with SHA-256 for the hash and the mask, the context as
-    /// label.
+    /// Unwraps the key of one envelope: RSA-OAEP with SHA-256 for the hash and the mask and no label, then
+    /// [`DataKey::unwrapped`] for the context.
     ///
     /// Errors: [`VaultError::UnknownKey`] when it has no such key, [`VaultError::DoesNotOpen`] when key,
     /// context or bytes do not fit together, [`VaultError::Away`] when it can be asked again later.
@@ -192,7 +204,7 @@ mod tests {
         for context in [b"a", b"b"] {
             assert!(matches!(block_on(open(&opening, &mixed, context)), Err(VaultError::DoesNotOpen)));
         }
-        // The right data key with another context than the data's, as an opener without labels would give.
+        // The right data key with another context than the data's, as an opener that does not look would give.
         struct Deaf(OpeningKeys);
         impl Opener for Deaf {
             fn unwrap_key<'a>(
@@ -293,7 +305,9 @@ mod tests {
         assert!(!shows(&text, &sealed.wrapped_key) && !shows(&text, &sealed.ciphertext), "{text}");
         let key = block_on(opening.unwrap_key(&sealed.key_id, &sealed.wrapped_key, b"here")).unwrap();
         assert_eq!(format!("{key:?}"), "DataKey(..)");
-        assert!(matches!(DataKey::from_bytes(&[0; 31]), Err(VaultError::DoesNotOpen)));
+        for odd in [&[0; 31][..], &[0; 32], &[0; 64], &[0; 96]] {
+            assert!(matches!(DataKey::unwrapped(odd, b"here"), Err(VaultError::DoesNotOpen)));
+        }
     }
 
     proptest! {

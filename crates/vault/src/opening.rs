@@ -68,9 +68,9 @@ impl OpeningKeys {
         let mut buffer = Zeroizing::new(vec![0; key.key.min_output_size()]);
         let bytes = key
             .key
-            .decrypt(&OAEP_SHA256_MGF1SHA256, wrapped, &mut buffer, Some(context))
+            .decrypt(&OAEP_SHA256_MGF1SHA256, wrapped, &mut buffer, None)
             .map_err(|_| VaultError::DoesNotOpen)?;
-        DataKey::from_bytes(bytes)
+        DataKey::unwrapped(bytes, context)
     }
 }
 

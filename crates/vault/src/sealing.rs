@@ -82,10 +82,11 @@ impl SealingKeys {
     /// The newest key's id, and `key` wrapped with it.
     pub(crate) fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<(String, Vec<u8>), VaultError> {
         let newest = self.keys.first().ok_or(VaultError::Argument("there is no key to seal with"))?;
+        let bound = key.bound_to(context);
         let mut wrapped = vec![0; newest.key.ciphertext_size()];
         let length = newest
             .key
-            .encrypt(&OAEP_SHA256_MGF1SHA256, key.bytes(), &mut wrapped, Some(context))
+            .encrypt(&OAEP_SHA256_MGF1SHA256, bound.as_slice(), &mut wrapped, None)
             .map_err(|_| VaultError::Library("wrap a key"))?
             .len();
         wrapped.truncate(length);
