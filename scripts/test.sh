@@ -20,6 +20,7 @@ lacking() { [[ " $missing_tools " == *" $1 "* ]]; }
 
 heading "tools"
 need_schemathesis
+need_aiosmtpd
 need_promtool
 need_compose
 need_oidc_provider
@@ -38,6 +39,7 @@ read -r cargo_passed cargo_failed cargo_ignored < <(awk '
     /^test result:/ { passed += $4; failed += $6; ignored += $8 }
     END { print passed + 0, failed + 0, ignored + 0 }' "$scratch/cargo")
 passed=$((passed + cargo_passed)) failed=$((failed + cargo_failed)) skipped=$((skipped + cargo_ignored))
+if lacking aiosmtpd; then skip "the mail client against aiosmtpd"; fi
 if lacking oidc-provider; then skip "sign-in against oidc-provider"; fi
 [ "$cargo_passed" -gt 0 ] || fail "no test ran"
 

@@ -6,6 +6,7 @@
 
 TOOLS="$PWD/.countersign/tools"
 SCHEMATHESIS_VERSION=4.32.5
+AIOSMTPD_VERSION=1.4.6
 CARGO_DENY_VERSION=0.20.2
 missing_tools=""
 
@@ -81,6 +82,22 @@ need_schemathesis() {
     SCHEMATHESIS="$venv/bin/schemathesis"
     python3 -c 'import yaml' 2>/dev/null || ln -sf "$venv/bin/python3" "$TOOLS/bin/python3"
     export SCHEMATHESIS
+}
+
+# The mail server that the mail client's tests talk to, in an environment of its own.
+need_aiosmtpd() {
+    local venv="$PWD/.countersign/venv-aiosmtpd"
+    local installed='import sys, aiosmtpd; sys.exit(aiosmtpd.__version__ != sys.argv[1])'
+    if ! "$venv/bin/python3" -c "$installed" "$AIOSMTPD_VERSION" 2>/dev/null; then
+        echo "installing aiosmtpd $AIOSMTPD_VERSION"
+        rm -rf "$venv"
+        if ! quietly python3 -m venv "$venv" \
+            || ! quietly "$venv/bin/pip" install --disable-pip-version-check "aiosmtpd==$AIOSMTPD_VERSION"; then
+            lacks aiosmtpd "python3 with venv and pip"
+            return
+        fi
+    fi
+    export COUNTERSIGN_AIOSMTPD="$venv/bin/python3"
 }
 
 # The identity provider that the sign-in tests talk to: npm packages, as locked beside those tests.

@@ -4,6 +4,7 @@
 //! Refuses to decide how a failed run goes on: that is stated by the job and carried out by the queue.
 
 mod crew;
+mod mail;
 mod oidc;
 mod ports;
 mod progress;
@@ -11,6 +12,7 @@ mod runner;
 mod secrets;
 
 pub use crew::{Crew, Run, lane_worker};
+pub use mail::MailPort;
 pub use oidc::OidcPort;
 pub use ports::WebhookPort;
 pub use runner::Runner;

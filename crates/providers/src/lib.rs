@@ -5,4 +5,5 @@
 //! whoever calls it decides what an outcome means.
 
 pub mod oidc;
+pub mod smtp;
 pub mod webhook;

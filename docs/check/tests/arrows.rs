@@ -14,6 +14,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("embedded", &[]),
     ("docs-check", &[]),
+    ("sandbox", &["domain"]),
     ("vault", &["domain"]),
     ("store", &["domain", "telemetry"]),
     ("providers", &["domain", "telemetry"]),
@@ -53,6 +54,7 @@ const SHIPPED: &[&str] = &[
     "providers",
     "embedded",
     "workers",
+    "sandbox",
     "bench",
 ];
 
