@@ -51,7 +51,7 @@ async fn silence_and_broken_connections_say_whether_the_mail_may_have_arrived() 
         assert_eq!(fault.code(), code, "{to}: {fault:?}");
         assert_eq!(fault.to_string().contains("may have been taken"), arrived, "{fault}");
         assert_eq!(catcher.mails().iter().any(|mail| mail.is_to(to)), arrived, "{to}");
-        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(started.elapsed() < Duration::from_secs(6));
     }
 }
 
@@ -61,13 +61,13 @@ async fn a_conversation_given_up_half_way_is_not_used_again() {
     let catcher = catcher().await;
     let client = hurried(&catcher.url());
     client.send(&mail("zoe@example.com")).await.unwrap();
-    assert_eq!(fault(&client, "slow-600@example.com").await.code(), "timeout");
+    assert_eq!(fault(&client, "slow-1500@example.com").await.code(), "timeout");
     for n in 0..5 {
         let fault = fault(&client, "reject-550@example.com").await;
         assert!(matches!(fault, MailFault::Refused(_)), "{n}: {fault:?}");
         client.send(&mail(&format!("zoe+{n}@example.com"))).await.unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(catcher.mails().len(), 6, "and the one given up never arrived");
 }
 

@@ -49,7 +49,7 @@ fn client(url: &str) -> SmtpClient {
 }
 
 fn hurried(url: &str) -> SmtpClient {
-    SmtpClient::new(SmtpConfig { timeout: Duration::from_millis(400), ..config(url) }).unwrap()
+    SmtpClient::new(SmtpConfig { timeout: Duration::from_secs(1), ..config(url) }).unwrap()
 }
 
 async fn fault(client: &SmtpClient, to: &str) -> MailFault {
