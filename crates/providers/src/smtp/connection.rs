@@ -14,7 +14,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
 use super::config::{SmtpConfig, SmtpConfigError, TlsUse};
-use super::fault::{Step, answer, fault, lacks_smtputf8};
+use super::fault::{Step, answer, fault, lacks_smtputf8, out_of_step};
 use super::message::Outgoing;
 
 /// How long a server may take to answer QUIT or NOOP.
@@ -77,10 +77,9 @@ impl Connection {
             *step = Step::Auth;
             let login =
                 Login::new(login.user.expose_secret().to_owned(), login.password.expose_secret().to_owned());
-            inner
-                .auth(&[Mechanism::Plain, Mechanism::Login], &login)
-                .await
-                .map_err(|error| logged(&error, *step))?;
+            let mechanisms = [Mechanism::Plain, Mechanism::Login];
+            let answer = inner.auth(&mechanisms, &login).await.map_err(|error| logged(&error, *step))?;
+            in_step(&answer, 235)?;
         }
         Ok(Self { inner })
     }
@@ -106,9 +105,11 @@ impl Connection {
         let recipient = self.inner.command(Rcpt::new(mail.to.clone(), Vec::new())).await;
         recipient.map_err(|error| logged(&error, *step))?;
         *step = Step::Data;
-        self.inner.command(Data).await.map_err(|error| logged(&error, *step))?;
+        let go_ahead = self.inner.command(Data).await.map_err(|error| logged(&error, *step))?;
+        in_step(&go_ahead, 354)?;
         *step = Step::Text;
         let response = self.inner.message(&mail.bytes).await.map_err(|error| logged(&error, *step))?;
+        in_step(&response, 250)?;
         Ok(receipt(&response))
     }
 
@@ -121,6 +122,12 @@ impl Connection {
     pub(super) async fn close(mut self) {
         let _ = timeout(POLITENESS, self.inner.abort()).await;
     }
+}
+
+/// One answer too many, slipped in before TLS began or sent by a confused server, would shift all that
+/// follow, and a mail nobody took would look taken. So where only one code can be right, it must be that.
+fn in_step(response: &Response, code: u16) -> Result<(), MailFault> {
+    if response.has_code(code) { Ok(()) } else { Err(out_of_step()) }
 }
 
 fn receipt(response: &Response) -> MailReceipt {

@@ -90,6 +90,11 @@ pub(super) fn timed_out(step: Step, after: Duration) -> MailFault {
     }
 }
 
+/// Answers that do not fit what was asked.
+pub(super) fn out_of_step() -> MailFault {
+    unreachable("broken", "the mail server's answers are out of step with what it was asked")
+}
+
 /// A server without what a mail needs.
 pub(super) fn lacks_smtputf8() -> MailFault {
     MailFault::Refused(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::mail::MailFault;
 use sandbox::smtp::CatcherOptions;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use crate::{LOOPBACK, catcher, catcher_with, client, fault, hurried, mail};
@@ -69,6 +69,33 @@ async fn a_conversation_given_up_half_way_is_not_used_again() {
     }
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(catcher.mails().len(), 6, "and the one given up never arrived");
+}
+
+/// As a man in the middle would do it, by a line slipped in before TLS begins.
+#[tokio::test]
+async fn an_answer_too_many_does_not_make_a_receipt() {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        stream.write_all(b"220 mail.example\r\n").await.unwrap();
+        let (mut line, mut lines) = (String::new(), Vec::new());
+        while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+            let answer = match line.split(' ').next().unwrap().trim() {
+                "EHLO" => "250 mail.example\r\n250 slipped in\r\n",
+                "DATA" => "354 go ahead\r\n",
+                _ => "250 ok\r\n",
+            };
+            let _ = stream.write_all(answer.as_bytes()).await;
+            lines.push(std::mem::take(&mut line));
+        }
+        lines
+    });
+    let fault = fault(&client(&format!("smtp://{address}")), "zoe@example.com").await;
+    assert!(fault.code() == "broken" && fault.to_string().contains("out of step"), "{fault:?}");
+    let lines = server.await.unwrap();
+    assert!(!lines.iter().any(|line| line.contains("Subject")), "nothing was sent: {lines:?}");
 }
 
 #[tokio::test]
