@@ -75,6 +75,26 @@ impl Operator {
     }
 }
 
+/// What the audit log gives as the reason of an operator's action: whose shell it was, and what they said.
+pub(crate) fn by_hand(said: Option<&str>) -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let user = match (user.filter(|user| !user.is_empty()), uid()) {
+        (Some(user), _) => user,
+        (None, Some(uid)) => format!("user number {uid}"),
+        (None, None) => "an unknown user".to_owned(),
+    };
+    match said {
+        Some(said) => format!("at the command line by {user}: {said}"),
+        None => format!("at the command line by {user}"),
+    }
+}
+
+/// Whose process this is.
+fn uid() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").ok().map(|process| process.uid())
+}
+
 /// The kinds this program knows.
 pub(crate) fn registry() -> anyhow::Result<Registry> {
     Registry::standard().context("a job kind of this program is built wrongly")

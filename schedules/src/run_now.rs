@@ -1,7 +1,7 @@
 //! Running a schedule's work once, outside its cadence. Its ticks stay where they are, and a paused
 //! schedule runs too: somebody asked for it.
 
-use domain::{ActorId, OrgId, ScheduleId};
+use domain::{ActorId, OrgId, ScheduleId, WorkspaceId};
 use jobs::Registry;
 use queue::{Enqueued, NewJob, Queue};
 use sqlx::PgConnection;
@@ -15,6 +15,8 @@ use crate::table::lock;
 pub struct RunNow {
     /// The job's id, and whether it is new.
     pub enqueued: Enqueued,
+    /// The schedule's room, and the job's.
+    pub workspace_id: Option<WorkspaceId>,
     /// For [`Queue::announce`], after the commit; empty when the job is not new.
     pub announce: Vec<NewJob>,
 }
@@ -67,5 +69,9 @@ pub async fn run_now(
         .bind(enqueued.job_id.0)
         .execute(connection)
         .await?;
-    Ok(RunNow { enqueued, announce: if enqueued.created { vec![job] } else { Vec::new() } })
+    Ok(RunNow {
+        enqueued,
+        workspace_id: job.workspace_id,
+        announce: if enqueued.created { vec![job] } else { Vec::new() },
+    })
 }

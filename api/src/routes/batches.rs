@@ -20,6 +20,8 @@ use crate::state::Api;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Batch {
     batch_id: Uuid,
+    /// The workspace of its jobs, when all belong to one.
+    workspace_id: Option<Uuid>,
     name: String,
     /// Jobs in it.
     total: i64,
@@ -57,6 +59,7 @@ pub(crate) async fn show_batch(
     let view = ops::batches::get(tx.conn(), caller.actor.org_id, BatchId(batch)).await?;
     Ok(Json(Batch {
         batch_id: view.batch_id,
+        workspace_id: view.workspace_id,
         name: view.name,
         total: view.total,
         succeeded: view.succeeded,

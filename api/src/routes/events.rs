@@ -2,6 +2,7 @@
 //!
 //! It is for looking, not for remembering: after `reset` read the lists again.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use queue::events::{Event as Change, Watch};
+use serde::Deserialize;
+use store::{Actor, StoreError, Tx};
 use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
 
 use crate::auth::{Caller, JobsRead};
 use crate::openapi::Streams;
@@ -27,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Watch jobs change
 ///
-/// Each change is an event `job` whose data is `{"job_id", "kind", "lane", "state"}` and whose id can be sent
+/// Only changes of jobs that you may see. Each is an event `job` whose data is `{"job_id", "kind", "lane", "state"}` and whose id can be sent
 /// as `Last-Event-ID` to go on after it. An event `reset` says that changes were missed: read the lists again.
 #[utoipa::path(
     get,
@@ -55,7 +59,7 @@ pub(crate) async fn events(
     let watch =
         api.queue().events().watch(caller.actor.org_id, last.map(str::to_owned)).await.map_err(redis_away)?;
     let over = tokio::time::timeout(LONGEST, api.stopping().clone().cancelled_owned());
-    let events = changes(watch, permit).take_until(over);
+    let events = changes(Watching { api, actor: caller.actor, watch, _permit: permit }).take_until(over);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     // Proxies that collect answers before passing them on would hold the events back.
     response
@@ -73,20 +77,62 @@ fn is_position(text: &str) -> bool {
     })
 }
 
-/// Ends when Redis can't be read any more: the client comes back with the last id it saw.
-fn changes(watch: Watch, permit: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold((watch, permit), |(mut watch, permit)| async move {
-        match watch.next().await {
-            Ok(changes) => {
-                Some((stream::iter(changes.into_iter().map(|change| Ok(written(change)))), (watch, permit)))
-            }
+/// Somebody's open stream.
+struct Watching {
+    api: Api,
+    actor: Actor,
+    watch: Watch,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Ends when Redis or PostgreSQL can't be read any more: the client comes back with the last id it saw.
+fn changes(watching: Watching) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(watching, |mut watching| async move {
+        let changes = match watching.watch.next().await {
+            Ok(changes) => changes,
             Err(error) => {
                 tracing::debug!(%error, "an event stream ended");
+                return None;
+            }
+        };
+        match seen(&watching.api, &watching.actor, changes).await {
+            Ok(changes) => {
+                Some((stream::iter(changes.into_iter().map(|change| Ok(written(change)))), watching))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an event stream ended: nobody could say what its reader may see");
                 None
             }
         }
     })
     .flatten()
+}
+
+/// What a change says it is about.
+#[derive(Deserialize)]
+struct About {
+    job_id: Uuid,
+}
+
+fn job_of(change: &Change) -> Option<Uuid> {
+    match change {
+        Change::Change { json, .. } => serde_json::from_str::<About>(json).ok().map(|about| about.job_id),
+        Change::Reset => None,
+    }
+}
+
+/// Those changes that the actor may see, all of one batch asked for at once.
+async fn seen(api: &Api, actor: &Actor, changes: Vec<Change>) -> Result<Vec<Change>, StoreError> {
+    let jobs: Vec<Uuid> = changes.iter().filter_map(job_of).collect();
+    let visible = match jobs.is_empty() {
+        true => HashSet::new(),
+        false => store::jobs::visible(&mut Tx::for_reader(api.store(), actor).await?, &jobs).await?,
+    };
+    let shown = |change: &Change| match change {
+        Change::Change { .. } => job_of(change).is_some_and(|job| visible.contains(&job)),
+        Change::Reset => true,
+    };
+    Ok(changes.into_iter().filter(shown).collect())
 }
 
 fn written(change: Change) -> Event {

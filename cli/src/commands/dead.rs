@@ -10,10 +10,11 @@ use queue::ops;
 use queue::ops::dead::DeadFilter;
 use serde_json::json;
 use serde_json::value::RawValue;
+use store::audit::Entry;
 use store::{jobs, orgs::Org};
 
 use crate::failure::usage;
-use crate::operator::{InOrg, Operator, registry, settle};
+use crate::operator::{InOrg, Operator, by_hand, registry, settle};
 use crate::output::Out;
 use crate::table::Table;
 use crate::{payload, when};
@@ -233,6 +234,17 @@ async fn chosen(
     Ok(counts)
 }
 
+/// The filter as the audit log tells it.
+fn told(filter: &DeadFilter) -> serde_json::Value {
+    json!({
+        "kind": filter.kind,
+        "error_code": filter.error_code,
+        "lane": filter.lane,
+        "from": filter.from,
+        "until": filter.until,
+    })
+}
+
 /// Says what would be touched; true when it is to be done.
 fn announce(verb: &str, counts: &BTreeMap<String, i64>, yes: bool, out: Out) -> anyhow::Result<bool> {
     let total: i64 = counts.values().sum();
@@ -309,6 +321,12 @@ async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<(
         loop {
             let mut tx = operator.tx(org.org_id).await?;
             let (count, after) = ops::dead::replay_where(tx.conn(), org.org_id, filter, actor, CHUNK).await?;
+            if count > 0 {
+                let ids: Vec<_> = after.job_ids().collect();
+                let entry = Entry::new("dead.replay", "dead_letters", "many").before(told(filter));
+                let entry = entry.after(json!({ "replayed": count, "job_ids": ids }));
+                tx.record(entry.reason(by_hand(None))).await?;
+            }
             tx.commit().await?;
             settle(&queue, after).await;
             replayed += count;
@@ -320,7 +338,11 @@ async fn replay(args: Replay, operator: &Operator, out: Out) -> anyhow::Result<(
     }
     for job in &args.jobs {
         let mut tx = operator.tx(org.org_id).await?;
+        let was = jobs::place(&mut tx, *job).await?;
         let after = ops::dead::replay(tx.conn(), org.org_id, *job, actor, edited.as_deref()).await?;
+        let entry = Entry::new("dead.replay", "job", job).job(*job).workspace(was.workspace()).before(was);
+        let entry = entry.after(json!({ "payload_changed": edited.is_some() }));
+        tx.record(entry.reason(by_hand(None))).await?;
         tx.commit().await?;
         settle(&queue, after).await;
         replayed += 1;
@@ -347,6 +369,11 @@ async fn discard(args: Discard, operator: &Operator, out: Out) -> anyhow::Result
             let mut tx = operator.tx(org.org_id).await?;
             let count =
                 ops::dead::discard_where(tx.conn(), org.org_id, filter, actor, &args.reason, CHUNK).await?;
+            if count > 0 {
+                let entry = Entry::new("dead.discard", "dead_letters", "many").before(told(filter));
+                let entry = entry.after(json!({ "discarded": count }));
+                tx.record(entry.reason(by_hand(Some(&args.reason)))).await?;
+            }
             tx.commit().await?;
             discarded += count;
             bar.set_position(discarded);
@@ -357,7 +384,10 @@ async fn discard(args: Discard, operator: &Operator, out: Out) -> anyhow::Result
     }
     for job in &args.jobs {
         let mut tx = operator.tx(org.org_id).await?;
+        let was = jobs::place(&mut tx, *job).await?;
         ops::dead::discard(tx.conn(), org.org_id, *job, actor, &args.reason).await?;
+        let entry = Entry::new("dead.discard", "job", job).job(*job).workspace(was.workspace()).before(was);
+        tx.record(entry.reason(by_hand(Some(&args.reason)))).await?;
         tx.commit().await?;
         discarded += 1;
         bar.set_position(discarded);

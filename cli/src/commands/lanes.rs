@@ -6,9 +6,10 @@ use clap::Subcommand;
 use queue::ops::lanes::{LaneMode, LanePatch, LaneView};
 use queue::ops::{self, After};
 use serde_json::json;
+use store::audit::Entry;
 
 use crate::failure::usage;
-use crate::operator::{InOrg, Operator, settle};
+use crate::operator::{InOrg, Operator, by_hand, settle};
 use crate::output::Out;
 use crate::table::Table;
 use crate::when;
@@ -148,7 +149,15 @@ async fn set_mode(
             let org = operator.org(org).await?;
             let mut tx = operator.tx(org.org_id).await?;
             let actor = Some(org.system_actor_id);
+            let was = ops::lanes::share(tx.conn(), org.org_id, lane).await?;
             let after = ops::lanes::set_org_mode(tx.conn(), org.org_id, lane, mode, actor).await?;
+            let is = ops::lanes::share(tx.conn(), org.org_id, lane).await?;
+            let action = match mode {
+                LaneMode::Open => "lane.resume",
+                LaneMode::Paused => "lane.pause",
+                LaneMode::Draining => "lane.drain",
+            };
+            tx.record(Entry::new(action, "lane", lane).before(was).after(is).reason(by_hand(None))).await?;
             tx.commit().await?;
             (after, org.slug)
         }
@@ -182,7 +191,11 @@ async fn set(args: &Set, org: Option<&InOrg>, operator: &Operator, out: Out) -> 
             let org = operator.org(org).await?;
             let mut tx = operator.tx(org.org_id).await?;
             let actor = Some(org.system_actor_id);
+            let was = ops::lanes::share(tx.conn(), org.org_id, &args.lane).await?;
             let after = ops::lanes::set_org_cap(tx.conn(), org.org_id, &args.lane, cap, actor).await?;
+            let is = ops::lanes::share(tx.conn(), org.org_id, &args.lane).await?;
+            let entry = Entry::new("lane.change", "lane", &args.lane).before(was).after(is);
+            tx.record(entry.reason(by_hand(None))).await?;
             tx.commit().await?;
             after
         }

@@ -6,10 +6,11 @@ use anyhow::Context;
 use queue::ops;
 use queue::ops::limits::{LimitSpec, LimitView};
 use serde_json::json;
+use store::audit::Entry;
 use uuid::Uuid;
 
 use crate::failure::{unconfirmed, usage};
-use crate::operator::{InOrg, Operator, settle};
+use crate::operator::{InOrg, Operator, by_hand, settle};
 use crate::output::Out;
 use crate::table::Table;
 use crate::when;
@@ -139,7 +140,14 @@ async fn set(args: &Set, operator: &Operator, out: Out) -> anyhow::Result<()> {
         Some(org) => {
             let org = operator.org(&org).await?.org_id;
             let mut tx = operator.tx(org).await?;
+            let was = ops::limits::named(tx.conn(), Some(org), &spec.name, &spec.key).await?;
             let done = ops::limits::put(tx.conn(), Some(org), &spec).await?;
+            let entry = Entry::new("limit.set", "limit", done.0).after(&spec).reason(by_hand(None));
+            tx.record(match was {
+                Some(was) => entry.before(was),
+                None => entry,
+            })
+            .await?;
             tx.commit().await?;
             done
         }
@@ -162,7 +170,10 @@ async fn remove(args: &Remove, operator: &Operator, out: Out) -> anyhow::Result<
             let org = operator.org(&org).await?.org_id;
             let mut tx = operator.tx(org).await?;
             let found = chosen(ops::limits::list(tx.conn(), Some(org)).await?, args)?;
+            let was = ops::limits::of_id(tx.conn(), Some(org), found.rate_limit_id).await?;
             let after = ops::limits::delete(tx.conn(), Some(org), found.rate_limit_id).await?;
+            let entry = Entry::new("limit.delete", "limit", found.rate_limit_id);
+            tx.record(entry.before(was).reason(by_hand(None))).await?;
             confirm(&found, args, out)?;
             tx.commit().await?;
             (found, after)

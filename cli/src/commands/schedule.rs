@@ -7,10 +7,11 @@ use chrono::Utc;
 use domain::ScheduleId;
 use schedules::{Asked, Schedule, Spec, Tick, preview, run_now, table};
 use serde_json::{Value, json};
+use store::audit::Entry;
 use store::{Tx, orgs::Org};
 
 use crate::failure::unconfirmed;
-use crate::operator::{InOrg, Operator, registry, tell_if_redis_is_away};
+use crate::operator::{InOrg, Operator, by_hand, registry, tell_if_redis_is_away};
 use crate::output::Out;
 use crate::table::Table;
 use crate::{payload, when};
@@ -148,6 +149,8 @@ async fn add(args: Add, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let mut tx = operator.tx(org.org_id).await?;
     let actor = Some(org.system_actor_id);
     let schedule = table::create(tx.conn(), org.org_id, actor, &spec, &work, Utc::now()).await?;
+    let entry = Entry::new("schedule.create", "schedule", schedule.schedule_id).after(&schedule);
+    tx.record(entry.reason(by_hand(None))).await?;
     tx.commit().await?;
     out.json(&schedule)?;
     out.say(format_args!("{}: {}", schedule.name, schedule.description))?;
@@ -184,6 +187,10 @@ async fn rest(one: &One, pause: bool, operator: &Operator, out: Out) -> anyhow::
     } else {
         table::resume(tx.conn(), org, id, now).await?
     };
+    let action = if pause { "schedule.pause" } else { "schedule.resume" };
+    let entry = Entry::new(action, "schedule", id).workspace(schedule.workspace_id);
+    let entry = entry.before(json!({ "paused": found.paused })).after(json!({ "paused": schedule.paused }));
+    tx.record(entry.reason(by_hand(None))).await?;
     tx.commit().await?;
     out.json(&schedule)?;
     out.say(format_args!("{} is {}", schedule.name, if schedule.paused { "paused" } else { "on" }))?;
@@ -195,6 +202,8 @@ async fn now(one: &One, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let queue = operator.queue().await?;
     let asked = Asked { actor: Some(org.system_actor_id), ..Asked::default() };
     let run = run_now(&queue, &registry()?, tx.conn(), org.org_id, found.schedule_id, asked).await?;
+    let entry = Entry::new("schedule.run_now", "schedule", found.schedule_id).job(run.enqueued.job_id);
+    tx.record(entry.workspace(run.workspace_id).reason(by_hand(None))).await?;
     tx.commit().await?;
     queue.announce(&run.announce);
     // The engine sends ids in the background; this process is gone in a moment.
@@ -232,6 +241,8 @@ async fn remove(args: &Remove, operator: &Operator, out: Out) -> anyhow::Result<
         return Err(unconfirmed());
     }
     let gone = table::delete(tx.conn(), org.org_id, found.schedule_id).await?;
+    let entry = Entry::new("schedule.delete", "schedule", gone.schedule_id).workspace(gone.workspace_id);
+    tx.record(entry.before(&gone).reason(by_hand(None))).await?;
     tx.commit().await?;
     let removed: Value = json!({ "schedule_id": gone.schedule_id, "removed": true });
     out.json(&removed)?;

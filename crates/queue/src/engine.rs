@@ -501,3 +501,10 @@ pub struct After {
     pub(crate) settings: bool,
     pub(crate) forgotten_lines: Vec<String>,
 }
+
+impl After {
+    /// The jobs it put into their lanes.
+    pub fn job_ids(&self) -> impl Iterator<Item = JobId> {
+        self.ready.iter().map(|job| job.job_id)
+    }
+}

@@ -6,6 +6,7 @@ use domain::JobId;
 use queue::ops;
 use serde::{Deserialize, Serialize};
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -55,7 +56,10 @@ pub(crate) async fn discard(
     let reason = check_reason(&request.reason)?;
     let actor = &caller.actor;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
+    let was = store::jobs::place(&mut tx, JobId(job_id)).await?;
     ops::dead::discard(tx.conn(), actor.org_id, JobId(job_id), Some(actor.actor_id), reason).await?;
+    let entry = Entry::new("dead.discard", "job", job_id).job(JobId(job_id)).workspace(was.workspace());
+    tx.record(entry.before(was).reason(reason)).await?;
     tx.commit().await?;
     Ok(Json(Discarded { job_id, discarded: true }))
 }

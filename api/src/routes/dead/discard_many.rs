@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use queue::ops;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 
 use super::filter::DeadLetterFilter;
@@ -68,6 +70,7 @@ pub(crate) async fn discard_many(
 ) -> Result<Json<DiscardReport>, Problem> {
     let reason = check_reason(&request.reason)?;
     let actor = &caller.actor;
+    let told = json!(request.filter);
     let filter = request.filter.checked()?;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
     let counts = ops::dead::count(tx.conn(), actor.org_id, &filter).await?;
@@ -77,6 +80,11 @@ pub(crate) async fn discard_many(
         discarded =
             ops::dead::discard_where(tx.conn(), actor.org_id, &filter, Some(actor.actor_id), reason, MOST)
                 .await?;
+        let entry = Entry::new("dead.discard", "dead_letters", "many")
+            .workspace(actor.workspaces.sole())
+            .before(json!({ "filter": told, "total": total }))
+            .after(json!({ "discarded": discarded }));
+        tx.record(entry.reason(reason)).await?;
         tx.commit().await?;
     }
     Ok(Json(DiscardReport {

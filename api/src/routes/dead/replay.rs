@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::{JobId, JobState};
+use domain::{JobId, JobState, WorkspaceId};
 use queue::ops;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -73,6 +75,12 @@ pub(crate) async fn replay(
         request.payload.as_deref(),
     )
     .await?;
+    let entry = Entry::new("dead.replay", "job", job_id)
+        .job(JobId(job_id))
+        .workspace(job.workspace_id.map(WorkspaceId))
+        .before(json!({ "kind": job.kind, "state": job.state.0, "error_code": job.error_code }))
+        .after(json!({ "state": JobState::Queued, "payload_changed": request.payload.is_some() }));
+    tx.record(entry).await?;
     tx.commit().await?;
     api.queue().after(after).await;
     Ok(Json(Requeued { job_id, state: JobState::Queued }))

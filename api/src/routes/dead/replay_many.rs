@@ -7,7 +7,9 @@ use domain::effect::ReplayNeeds;
 use queue::ops;
 use queue::ops::dead::DeadFilter;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 
 use super::effects::{self, effect_of, needs};
@@ -20,6 +22,9 @@ use crate::state::Api;
 
 /// Most jobs replayed by one request.
 pub(super) const MOST: i64 = 10_000;
+
+/// Most job ids written into the audit log for one request; the jobs' own timelines name the rest.
+const NAMED: usize = 500;
 
 /// Which, and whether in earnest.
 #[derive(Deserialize, ToSchema)]
@@ -85,6 +90,7 @@ pub(crate) async fn replay_many(
     Body(request): Body<ReplayManyRequest>,
 ) -> Result<Json<ReplayReport>, Problem> {
     let actor = &caller.actor;
+    let told = json!(request.filter);
     let filter = request.filter.checked()?;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
     let kinds: Vec<ReplayKind> = ops::dead::count(tx.conn(), actor.org_id, &filter)
@@ -120,6 +126,12 @@ pub(crate) async fn replay_many(
         replayed += count;
         afters.push(after);
     }
+    let ids: Vec<_> = afters.iter().flat_map(ops::After::job_ids).take(NAMED).collect();
+    let entry = Entry::new("dead.replay", "dead_letters", "many")
+        .workspace(actor.workspaces.sole())
+        .before(json!({ "filter": told, "total": total }))
+        .after(json!({ "replayed": replayed, "job_ids": ids }));
+    tx.record(entry).await?;
     tx.commit().await?;
     for after in afters {
         api.queue().after(after).await;

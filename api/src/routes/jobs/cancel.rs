@@ -6,7 +6,9 @@ use domain::JobId;
 use queue::ops;
 use queue::ops::jobs::CancelOutcome;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -55,13 +57,21 @@ pub(crate) async fn cancel(
     let reason = request.reason.as_deref().map(check_reason).transpose()?;
     let actor = &caller.actor;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
+    let was = store::jobs::place(&mut tx, JobId(job_id)).await?;
     let (outcome, after) =
         ops::jobs::cancel(tx.conn(), actor.org_id, JobId(job_id), Some(actor.actor_id), reason).await?;
-    tx.commit().await?;
-    api.queue().after(after).await;
     let outcome = match outcome {
         CancelOutcome::Cancelled => "cancelled",
         CancelOutcome::Asked => "asked",
     };
+    let entry = Entry::new("job.cancel", "job", job_id).job(JobId(job_id)).workspace(was.workspace());
+    let entry = entry.before(was).after(json!({ "outcome": outcome }));
+    tx.record(match reason {
+        Some(reason) => entry.reason(reason),
+        None => entry,
+    })
+    .await?;
+    tx.commit().await?;
+    api.queue().after(after).await;
     Ok(Json(Cancelled { job_id, outcome }))
 }

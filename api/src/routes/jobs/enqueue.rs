@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::request::{Asker, JobRequest};
+use super::room;
 use crate::auth::{Caller, JobsWrite};
 use crate::input::Json;
 use crate::openapi::Takes;
@@ -73,6 +74,7 @@ pub(crate) async fn enqueue(
         }
         request.idempotency_key = Some(key);
     }
+    room::check_named(&api, &caller.actor, [(String::new(), &request)]).await?;
     let asker = Asker { api: &api, actor: &caller.actor, request_id: &caller.request_id };
     let job = asker.prepare(request)?;
     let enqueued = api.queue().enqueue(job).await?;

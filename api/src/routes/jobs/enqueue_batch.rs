@@ -8,11 +8,12 @@ use http::{HeaderMap, StatusCode};
 use jobs::FieldError;
 use queue::{NewJob, ops};
 use serde::{Deserialize, Serialize};
-use store::{Actor, Tx};
+use store::{Actor, StoreError, Tx, Workspaces};
 use utoipa::ToSchema;
 
 use super::enqueue::{Accepted, header_key};
 use super::request::{Asker, JobRequest};
+use super::room;
 use crate::auth::{Caller, JobsWrite};
 use crate::input::{Json, LARGE_BODY};
 use crate::openapi::Takes;
@@ -80,6 +81,9 @@ pub(crate) async fn enqueue_batch(
         return Err(Problem::field("/name", "must have 1 to 200 bytes and no U+0000"));
     }
     let actor = caller.actor.clone();
+    let jobs = request.jobs.iter().enumerate().map(|(at, job)| (format!("/jobs/{at}"), job));
+    let end = request.on_complete.iter().map(|job| ("/on_complete".to_owned(), job));
+    room::check_named(&api, &actor, jobs.chain(end)).await?;
     // Up to 64 MiB of payloads are checked here: other requests shall not wait for that.
     let checking = {
         let (api, actor) = (api.clone(), actor.clone());
@@ -116,7 +120,19 @@ fn prepare(asker: Asker<'_>, request: BatchRequest, key: Option<&str>) -> Result
         asker.prepare(job).map_err(|problem| wrong.add(problem, "/on_complete".to_owned())).ok()
     });
     wrong.none()?;
+    let counted = request.name.is_some() || on_complete.is_some();
+    if counted && asker.actor.workspaces != Workspaces::All && spans_rooms(&jobs) {
+        return Err(Problem::field(
+            "/jobs",
+            "must all belong to one workspace to be counted together; send a batch for each workspace",
+        ));
+    }
     Ok(Prepared { name: request.name, jobs, on_complete })
+}
+
+/// A batch over several rooms belongs to none, so only who sees the whole organisation could see it.
+fn spans_rooms(jobs: &[NewJob]) -> bool {
+    jobs.windows(2).any(|pair| pair[0].workspace_id != pair[1].workspace_id)
 }
 
 /// What is wrong with the jobs so far.
@@ -166,7 +182,7 @@ async fn commit(api: &Api, actor: &Actor, prepared: Prepared) -> Result<BatchAcc
         (None, api.queue().enqueue_in(tx.conn(), &jobs).await?)
     };
     if enqueued.iter().any(|job| job.created) {
-        tx.commit().await?;
+        tx.commit_unrecorded("the ledger records who enqueued what").await?;
         let created: Vec<NewJob> = jobs
             .into_iter()
             .zip(&enqueued)
@@ -184,6 +200,10 @@ async fn commit(api: &Api, actor: &Actor, prepared: Prepared) -> Result<BatchAcc
 
 async fn first_batch(api: &Api, actor: &Actor, job: JobId) -> Result<Option<BatchId>, Problem> {
     let mut tx = Tx::for_reader(api.store(), actor).await?;
-    let detail = store::jobs::detail(&mut tx, job).await?;
-    Ok(detail.job.batch_id.map(BatchId))
+    match store::jobs::detail(&mut tx, job).await {
+        Ok(detail) => Ok(detail.job.batch_id.map(BatchId)),
+        // The key's first job belongs to a room the caller doesn't see.
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -6,6 +6,7 @@ mod enqueue_batch;
 mod list;
 pub(crate) mod request;
 mod retry;
+pub(crate) mod room;
 mod show;
 mod stats;
 mod timeline;

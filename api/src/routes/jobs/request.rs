@@ -1,12 +1,15 @@
 //! A job as callers ask for it, and the checked [`NewJob`] it becomes.
 
 use chrono::{DateTime, Utc};
+use domain::{ActorId, WorkspaceId};
 use queue::NewJob;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::Actor;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::room;
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -48,10 +51,24 @@ pub(crate) struct JobRequest {
     /// Makes repeats harmless, like the header `Idempotency-Key`; for jobs inside a batch or a chain.
     #[schema(min_length = 1, max_length = 255)]
     pub(crate) idempotency_key: Option<String>,
+    /// The workspace it belongs to: one that you see. Who is bound to one workspace may leave it out; who sees the
+    /// whole organisation may too, and the job then belongs to none. A job in `then` belongs to its
+    /// predecessor's unless it says otherwise.
+    pub(crate) workspace_id: Option<Uuid>,
+    /// Only you will see it, whatever anybody's role; false when left out. A job in `then` is as private as its
+    /// predecessor unless it says otherwise.
+    pub(crate) private: Option<bool>,
     /// Jobs to enqueue when this one succeeds, in the transaction that completes it. At most 100 over all levels.
     #[serde(default)]
     #[schema(no_recursion)]
     pub(crate) then: Vec<JobRequest>,
+}
+
+/// Where a job belongs and who sees it.
+#[derive(Clone, Copy)]
+struct Belongs {
+    workspace_id: Option<WorkspaceId>,
+    private_to: Option<ActorId>,
 }
 
 /// Whose request a job comes from.
@@ -71,16 +88,19 @@ impl Asker<'_> {
                 format!("holds {successors} jobs over all levels; at most {MAX_SUCCESSORS} are allowed");
             return Err(Problem::field("/then", message));
         }
-        self.one(request)
+        self.one(request, None)
     }
 
-    fn one(&self, request: JobRequest) -> Result<NewJob, Problem> {
+    fn one(&self, request: JobRequest, before: Option<Belongs>) -> Result<NewJob, Problem> {
         let org = self.actor.org_id;
         let mut job = self.api.registry().prepare(org, &request.kind, request.version, request.payload)?;
         job.actor_id = Some(self.actor.actor_id);
         if !self.request_id.is_empty() {
             job.request_id = Some(self.request_id.to_owned());
         }
+        let belongs = self.belongs(request.workspace_id, request.private, before)?;
+        job.workspace_id = belongs.workspace_id;
+        job.private_to = belongs.private_to;
         if let Some(lane) = request.lane {
             self.check_lane(&lane)?;
             job.lane = lane.into();
@@ -107,10 +127,29 @@ impl Asker<'_> {
             .then
             .into_iter()
             .enumerate()
-            .map(|(at, next)| self.one(next).map_err(|problem| problem.below(&format!("/then/{at}"))))
+            .map(|(at, next)| {
+                self.one(next, Some(belongs)).map_err(|problem| problem.below(&format!("/then/{at}")))
+            })
             .collect::<Result<_, _>>()?;
         job.check(self.api.now())?;
         Ok(job)
+    }
+
+    fn belongs(
+        &self,
+        named: Option<Uuid>,
+        private: Option<bool>,
+        before: Option<Belongs>,
+    ) -> Result<Belongs, Problem> {
+        let workspace_id = match (named, before) {
+            (None, Some(before)) => before.workspace_id,
+            (named, _) => room::chosen(self.actor, named)?,
+        };
+        let private_to = match (private, before) {
+            (None, Some(before)) => before.private_to,
+            (private, _) => private.unwrap_or(false).then_some(self.actor.actor_id),
+        };
+        Ok(Belongs { workspace_id, private_to })
     }
 
     fn check_lane(&self, lane: &str) -> Result<(), Problem> {

@@ -5,7 +5,9 @@ use axum::extract::State;
 use domain::{JobId, JobState};
 use queue::ops;
 use serde::Serialize;
+use serde_json::json;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -42,7 +44,10 @@ pub(crate) async fn retry(
 ) -> Result<Json<Requeued>, Problem> {
     let actor = &caller.actor;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
+    let was = store::jobs::place(&mut tx, JobId(job_id)).await?;
     let after = ops::jobs::retry_now(tx.conn(), actor.org_id, JobId(job_id), Some(actor.actor_id)).await?;
+    let entry = Entry::new("job.retry", "job", job_id).job(JobId(job_id)).workspace(was.workspace());
+    tx.record(entry.before(was).after(json!({ "state": JobState::Queued }))).await?;
     tx.commit().await?;
     api.queue().after(after).await;
     Ok(Json(Requeued { job_id, state: JobState::Queued }))

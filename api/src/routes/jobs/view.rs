@@ -58,6 +58,8 @@ pub(crate) struct JobItem {
     pub(crate) parent_job_id: Option<Uuid>,
     /// The workspace it belongs to.
     pub(crate) workspace_id: Option<Uuid>,
+    /// Whether only whoever asked for it sees it.
+    pub(crate) private: bool,
     /// Who asked for it.
     pub(crate) actor_id: Option<Uuid>,
     /// The request that made it.
@@ -115,6 +117,7 @@ impl From<JobRow> for JobItem {
             batch_id: row.batch_id,
             parent_job_id: row.parent_job_id,
             workspace_id: row.workspace_id,
+            private: row.private_to.is_some(),
             actor_id: row.actor_id,
             request_id: row.request_id,
         }

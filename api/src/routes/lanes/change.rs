@@ -5,6 +5,7 @@ use axum::extract::State;
 use queue::ops;
 use serde::{Deserialize, Deserializer};
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 
 use super::list::{LaneItem, one};
@@ -50,9 +51,12 @@ pub(crate) async fn change(
     check_lane_name(&lane)?;
     let actor = &caller.actor;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
+    let was = ops::lanes::share(tx.conn(), actor.org_id, &lane).await?;
     let after =
         ops::lanes::set_org_cap(tx.conn(), actor.org_id, &lane, change.org_cap, Some(actor.actor_id)).await?;
     let now = one(tx.conn(), actor.org_id, &lane).await?;
+    let is = ops::lanes::share(tx.conn(), actor.org_id, &lane).await?;
+    tx.record(Entry::new("lane.change", "lane", &lane).before(was).after(is)).await?;
     tx.commit().await?;
     api.queue().after(after).await;
     Ok(Json(now))

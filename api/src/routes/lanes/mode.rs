@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use queue::ops;
 use queue::ops::lanes::LaneMode;
+use store::audit::Entry;
 use store::{Actor, Tx};
 
 use super::list::{LaneItem, one};
@@ -75,8 +76,16 @@ pub(crate) async fn drain(
 async fn set(api: &Api, actor: &Actor, lane: &str, mode: LaneMode) -> Result<Json<LaneItem>, Problem> {
     check_lane_name(lane)?;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
+    let was = ops::lanes::share(tx.conn(), actor.org_id, lane).await?;
     let after = ops::lanes::set_org_mode(tx.conn(), actor.org_id, lane, mode, Some(actor.actor_id)).await?;
     let now = one(tx.conn(), actor.org_id, lane).await?;
+    let is = ops::lanes::share(tx.conn(), actor.org_id, lane).await?;
+    let action = match mode {
+        LaneMode::Open => "lane.resume",
+        LaneMode::Paused => "lane.pause",
+        LaneMode::Draining => "lane.drain",
+    };
+    tx.record(Entry::new(action, "lane", lane).before(was).after(is)).await?;
     tx.commit().await?;
     api.queue().after(after).await;
     Ok(Json(now))

@@ -4,6 +4,7 @@ use axum::extract::State;
 use http::StatusCode;
 use queue::ops;
 use store::Tx;
+use store::audit::Entry;
 use uuid::Uuid;
 
 use crate::auth::{Caller, LimitsWrite};
@@ -30,7 +31,9 @@ pub(crate) async fn delete(
     InPath(limit): InPath<Uuid>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
+    let was = ops::limits::of_id(tx.conn(), Some(caller.actor.org_id), limit).await?;
     let after = ops::limits::delete(tx.conn(), Some(caller.actor.org_id), limit).await?;
+    tx.record(Entry::new("limit.delete", "limit", limit).before(was)).await?;
     tx.commit().await?;
     api.queue().after(after).await;
     Ok(StatusCode::NO_CONTENT)

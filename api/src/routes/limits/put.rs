@@ -6,6 +6,7 @@ use queue::ops;
 use queue::ops::limits::LimitSpec;
 use serde::Deserialize;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 
 use super::list::LimitItem;
@@ -62,9 +63,16 @@ pub(crate) async fn put(
     let spec = LimitSpec { name, key, units, period_ms, burst: burst.unwrap_or(units) };
     let org = caller.actor.org_id;
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
+    let was = ops::limits::named(tx.conn(), Some(org), &spec.name, &spec.key).await?;
     let (id, after) = ops::limits::put(tx.conn(), Some(org), &spec).await?;
     let now =
         ops::limits::list(tx.conn(), Some(org)).await?.into_iter().find(|limit| limit.rate_limit_id == id);
+    let entry = Entry::new("limit.set", "limit", id).after(&spec);
+    tx.record(match was {
+        Some(was) => entry.before(was),
+        None => entry,
+    })
+    .await?;
     tx.commit().await?;
     api.queue().after(after).await;
     now.map(|limit| Json(limit.into())).ok_or_else(|| not_found("limit"))

@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::{ScheduleId, WorkspaceId};
+use domain::ScheduleId;
 use schedules::{Patch, table};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 use serde_json::value::RawValue;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ use crate::auth::{Caller, SchedulesWrite};
 use crate::input::{InPath, Json as Body};
 use crate::openapi::Changes;
 use crate::problem::Problem;
+use crate::routes::jobs::room;
 use crate::state::Api;
 
 /// What to change.
@@ -48,7 +51,7 @@ pub(crate) struct ScheduleChange {
     /// Each job starts up to this many milliseconds after its tick.
     #[schema(minimum = 0, maximum = 86_400_000)]
     jitter_ms: Option<i64>,
-    /// Another workspace; null for none.
+    /// Another workspace that you see; null for none, for those who see the whole organisation.
     #[serde(default, deserialize_with = "written")]
     #[schema(value_type = Option<Uuid>)]
     workspace_id: Option<Option<Uuid>>,
@@ -79,12 +82,15 @@ pub(crate) async fn change(
     Body(change): Body<ScheduleChange>,
 ) -> Result<Json<ScheduleDetail>, Problem> {
     let (org, id) = (caller.actor.org_id, ScheduleId(id));
+    let room = change.workspace_id.map(|named| room::chosen(&caller.actor, named)).transpose()?;
+    room::check_one(&api, &caller.actor, change.workspace_id.flatten()).await?;
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
+    let was = table::get(tx.conn(), org, id).await?;
     let work = match change.payload {
         Some(payload) => {
             let kind = match change.kind {
                 Some(kind) => kind,
-                None => table::get(tx.conn(), org, id).await?.kind,
+                None => was.kind.clone(),
             };
             let work = api.registry().prepare(org, &kind, change.version, payload)?;
             work.check(api.now())?;
@@ -103,10 +109,14 @@ pub(crate) async fn change(
         jitter_ms: change.jitter_ms,
         lane: change.lane,
         priority: change.priority,
-        workspace_id: change.workspace_id.map(|room| room.map(WorkspaceId)),
+        workspace_id: room,
         work,
     };
+    let payload_changed = patch.work.is_some();
     let changed = table::update(tx.conn(), org, id, patch, api.now()).await?;
+    let entry = Entry::new("schedule.change", "schedule", id).workspace(changed.workspace_id);
+    let after = json!({ "schedule": changed, "payload_changed": payload_changed });
+    tx.record(entry.before(json!({ "schedule": was })).after(after)).await?;
     tx.commit().await?;
     ScheduleDetail::of(&api, changed).map(Json)
 }

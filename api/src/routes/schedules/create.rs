@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::WorkspaceId;
 use http::{StatusCode, header};
 use schedules::{Spec, table};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::Tx;
+use store::audit::Entry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::auth::{Caller, SchedulesWrite};
 use crate::input::Json as Body;
 use crate::openapi::Changes;
 use crate::problem::Problem;
+use crate::routes::jobs::room;
 use crate::state::Api;
 
 /// A schedule to make.
@@ -58,7 +59,7 @@ pub(crate) struct ScheduleRequest {
     /// Starts paused.
     #[serde(default)]
     paused: bool,
-    /// Workspace its jobs belong to.
+    /// Workspace its jobs belong to: one that you see. Who is bound to one workspace may leave it out.
     workspace_id: Option<Uuid>,
 }
 
@@ -91,7 +92,7 @@ pub(crate) async fn create(
         priority: request.priority,
         jitter_ms: request.jitter_ms,
         paused: request.paused,
-        workspace_id: request.workspace_id.map(WorkspaceId),
+        workspace_id: room::chosen(actor, request.workspace_id)?,
         ..Spec::new(request.name, request.expression, request.zone)
     };
     let spec = match request.catch_up {
@@ -100,8 +101,11 @@ pub(crate) async fn create(
     };
     let work = api.registry().prepare(actor.org_id, &request.kind, request.version, request.payload)?;
     work.check(api.now())?;
+    room::check_one(&api, actor, request.workspace_id).await?;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
     let made = table::create(tx.conn(), actor.org_id, Some(actor.actor_id), &spec, &work, api.now()).await?;
+    let entry = Entry::new("schedule.create", "schedule", made.schedule_id).workspace(made.workspace_id);
+    tx.record(entry.after(&made)).await?;
     tx.commit().await?;
     let location = format!("/v1/schedules/{}", made.schedule_id);
     let made = ScheduleDetail::of(&api, made)?;

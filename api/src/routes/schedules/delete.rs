@@ -5,6 +5,7 @@ use domain::ScheduleId;
 use http::StatusCode;
 use schedules::table;
 use store::Tx;
+use store::audit::Entry;
 use uuid::Uuid;
 
 use crate::auth::{Caller, SchedulesWrite};
@@ -31,7 +32,9 @@ pub(crate) async fn delete(
     InPath(id): InPath<Uuid>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
-    table::delete(tx.conn(), caller.actor.org_id, ScheduleId(id)).await?;
+    let gone = table::delete(tx.conn(), caller.actor.org_id, ScheduleId(id)).await?;
+    let entry = Entry::new("schedule.delete", "schedule", id).workspace(gone.workspace_id);
+    tx.record(entry.before(gone)).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

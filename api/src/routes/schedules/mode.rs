@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use domain::ScheduleId;
 use schedules::table;
+use serde_json::json;
 use store::Tx;
+use store::audit::Entry;
 use uuid::Uuid;
 
 use super::view::ScheduleDetail;
@@ -32,7 +34,11 @@ pub(crate) async fn pause(
     InPath(id): InPath<Uuid>,
 ) -> Result<Json<ScheduleDetail>, Problem> {
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
+    let was = table::get(tx.conn(), caller.actor.org_id, ScheduleId(id)).await?;
     let schedule = table::pause(tx.conn(), caller.actor.org_id, ScheduleId(id), api.now()).await?;
+    let entry = Entry::new("schedule.pause", "schedule", id).workspace(schedule.workspace_id);
+    tx.record(entry.before(json!({ "paused": was.paused })).after(json!({ "paused": schedule.paused })))
+        .await?;
     tx.commit().await?;
     ScheduleDetail::of(&api, schedule).map(Json)
 }
@@ -55,7 +61,11 @@ pub(crate) async fn resume(
     InPath(id): InPath<Uuid>,
 ) -> Result<Json<ScheduleDetail>, Problem> {
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
+    let was = table::get(tx.conn(), caller.actor.org_id, ScheduleId(id)).await?;
     let schedule = table::resume(tx.conn(), caller.actor.org_id, ScheduleId(id), api.now()).await?;
+    let entry = Entry::new("schedule.resume", "schedule", id).workspace(schedule.workspace_id);
+    tx.record(entry.before(json!({ "paused": was.paused })).after(json!({ "paused": schedule.paused })))
+        .await?;
     tx.commit().await?;
     ScheduleDetail::of(&api, schedule).map(Json)
 }

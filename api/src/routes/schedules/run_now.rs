@@ -6,8 +6,10 @@ use axum::response::{IntoResponse, Response};
 use domain::ScheduleId;
 use http::{HeaderMap, StatusCode, header};
 use schedules::{Asked, ScheduleError};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::Tx;
+use store::audit::Entry;
 use uuid::Uuid;
 
 use crate::auth::{Caller, SchedulesWrite};
@@ -66,6 +68,8 @@ pub(crate) async fn run_now(
         ),
         other => other.into(),
     })?;
+    let entry = Entry::new("schedule.run_now", "schedule", id).job(run.enqueued.job_id);
+    tx.record(entry.workspace(run.workspace_id).after(json!({ "created": run.enqueued.created }))).await?;
     tx.commit().await?;
     api.queue().announce(&run.announce);
     let accepted = Accepted::from(run.enqueued);

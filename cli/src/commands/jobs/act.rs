@@ -4,8 +4,9 @@ use domain::JobId;
 use queue::ops;
 use queue::ops::jobs::CancelOutcome;
 use serde_json::json;
+use store::audit::Entry;
 
-use crate::operator::{InOrg, Operator, settle};
+use crate::operator::{InOrg, Operator, by_hand, settle};
 use crate::output::Out;
 
 /// Arguments of `cancel`.
@@ -37,8 +38,11 @@ pub(super) async fn cancel(args: &Cancel, operator: &Operator, out: Out) -> anyh
     let queue = operator.queue().await?;
     for job in &args.jobs {
         let mut tx = operator.tx(org.org_id).await?;
+        let was = store::jobs::place(&mut tx, *job).await?;
         let (actor, reason) = (Some(org.system_actor_id), args.reason.as_deref());
         let (outcome, after) = ops::jobs::cancel(tx.conn(), org.org_id, *job, actor, reason).await?;
+        let entry = Entry::new("job.cancel", "job", job).job(*job).workspace(was.workspace());
+        tx.record(entry.before(was).reason(by_hand(reason))).await?;
         tx.commit().await?;
         settle(&queue, after).await;
         let word = match outcome {
@@ -57,7 +61,10 @@ pub(super) async fn retry(args: &Retry, operator: &Operator, out: Out) -> anyhow
     let queue = operator.queue().await?;
     for job in &args.jobs {
         let mut tx = operator.tx(org.org_id).await?;
+        let was = store::jobs::place(&mut tx, *job).await?;
         let after = ops::jobs::retry_now(tx.conn(), org.org_id, *job, Some(org.system_actor_id)).await?;
+        let entry = Entry::new("job.retry", "job", job).job(*job).workspace(was.workspace());
+        tx.record(entry.before(was).reason(by_hand(None))).await?;
         tx.commit().await?;
         settle(&queue, after).await;
         out.json(&json!({ "job_id": job, "outcome": "queued" }))?;

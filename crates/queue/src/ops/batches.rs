@@ -14,6 +14,8 @@ use crate::new_job::{Enqueued, NewJob};
 pub struct BatchView {
     /// Its id.
     pub batch_id: Uuid,
+    /// The room of its jobs, when all belong to one.
+    pub workspace_id: Option<Uuid>,
     /// Name for people.
     pub name: String,
     /// Jobs in it.
@@ -64,13 +66,16 @@ pub async fn create(
         .map(|job| serde_json::to_value(job).map_err(|error| sqlx::Error::Encode(Box::new(error))))
         .transpose()?;
     sqlx::query(
-        "INSERT INTO job_batch (batch_id, org_id, name, total, callback) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO job_batch (batch_id, org_id, name, total, callback, workspace_id, private_to)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(batch.0)
     .bind(org.0)
     .bind(name)
     .bind(i64::try_from(jobs.len()).unwrap_or(i64::MAX))
     .bind(callback)
+    .bind(common(jobs, |job| job.workspace_id).map(|room| room.0))
+    .bind(common(jobs, |job| job.private_to).map(|actor| actor.0))
     .execute(&mut *connection)
     .await?;
     let enqueued = queue.enqueue_in(connection, jobs).await?;
@@ -85,13 +90,19 @@ pub async fn create(
     Ok((batch, enqueued))
 }
 
+/// What all the jobs say, if they say the same.
+fn common<T: PartialEq>(jobs: &[NewJob], of: impl Fn(&NewJob) -> Option<T>) -> Option<T> {
+    let first = of(jobs.first()?);
+    jobs.iter().all(|job| of(job) == first).then_some(first).flatten()
+}
+
 /// One batch.
 ///
 /// # Errors
 /// [`OpsError::NotFound`].
 pub async fn get(connection: &mut PgConnection, org: OrgId, batch: BatchId) -> Result<BatchView, OpsError> {
     sqlx::query_as(
-        "SELECT batch_id, name, total, succeeded, failed, created_at, completed_at, callback_job_id
+        "SELECT batch_id, workspace_id, name, total, succeeded, failed, created_at, completed_at, callback_job_id
          FROM job_batch WHERE batch_id = $1 AND org_id = $2",
     )
     .bind(batch.0)

@@ -6,7 +6,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use sqlx::{FromRow, PgConnection, Row};
 
-use super::{After, note};
+use super::{After, note, reach};
 use crate::error::OpsError;
 use crate::events::JobChange;
 use crate::ledger::open_rows::ready;
@@ -201,10 +201,6 @@ async fn revive(
              DELETE FROM job_history
              WHERE job_id = ANY($1) AND org_id = $2 AND state = 'dead' AND discarded_at IS NULL
              RETURNING *
-         ), uncounted AS (
-             UPDATE job_batch b SET failed = b.failed - n.n
-             FROM (SELECT batch_id, count(*) AS n FROM gone WHERE batch_id IS NOT NULL GROUP BY 1) n
-             WHERE b.batch_id = n.batch_id AND b.completed_at IS NULL
          )
          INSERT INTO job (job_id, org_id, created_at, run_at, queued_at, claim_no, state, priority,
                           kind_version, attempt, max_attempts, recoveries, kind, lane, workspace_id,
@@ -213,13 +209,20 @@ async fn revive(
          SELECT job_id, org_id, created_at, now(), now(), claim_no, 'queued', priority, kind_version, 0,
                 max_attempts, 0, kind, lane, workspace_id, actor_id, parent_job_id, batch_id,
                 idempotency_key, request_id, successors, private_to, coalesce($3::text::json, payload)
-         FROM gone RETURNING job_id, org_id, lane, priority, run_at, kind",
+         FROM gone RETURNING job_id, org_id, lane, priority, run_at, kind, batch_id",
     )
     .bind(ids)
     .bind(org.0)
     .bind(edited_payload.map(RawValue::get))
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    let batches: Vec<uuid::Uuid> = rows
+        .iter()
+        .filter_map(|row| row.try_get::<Option<_>, _>("batch_id").transpose())
+        .collect::<Result<_, _>>()?;
+    if !batches.is_empty() {
+        uncount(connection, &batches).await?;
+    }
     let mut after = After::default();
     for row in &rows {
         let job = ready(row)?;
@@ -235,6 +238,20 @@ async fn revive(
         after.ready.push(job);
     }
     Ok(after)
+}
+
+/// Takes revived jobs out of their batches' counts; a batch is named once for each of them.
+async fn uncount(connection: &mut PgConnection, batches: &[uuid::Uuid]) -> Result<(), sqlx::Error> {
+    let view = reach::widen(connection).await?;
+    sqlx::query(
+        "UPDATE job_batch b SET failed = b.failed - n.n
+         FROM (SELECT id, count(*) AS n FROM unnest($1::uuid[]) AS id GROUP BY 1) n
+         WHERE b.batch_id = n.id AND b.completed_at IS NULL",
+    )
+    .bind(batches)
+    .execute(&mut *connection)
+    .await?;
+    reach::narrow(connection, view).await
 }
 
 /// Puts one dead letter aside for good, saying why. It stays in history until its retention ends.

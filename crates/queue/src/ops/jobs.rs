@@ -4,7 +4,7 @@ use domain::{ActorId, BatchId, JobId, JobState, OrgId};
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
-use super::{After, note, one};
+use super::{After, note, one, reach};
 use crate::error::OpsError;
 use crate::events::JobChange;
 use crate::ledger::finish::{count_batch, moved};
@@ -78,16 +78,19 @@ pub async fn cancel(
             state: JobState::Cancelled,
         },
     ));
-    if let Some(batch) = row.try_get::<Option<uuid::Uuid>, _>(2)?
-        && let Some(callback) = count_batch(connection, BatchId(batch), 0, 1).await?
-    {
-        insert(connection, &[(&callback, JobState::Queued)]).await?;
-        after.ready.push(crate::dispatch::Ready {
-            job_id: callback.job_id,
-            org_id: callback.org_id,
-            lane: callback.lane.clone(),
-            score: crate::NewJob::score(callback.priority, chrono::Utc::now()),
-        });
+    if let Some(batch) = row.try_get::<Option<uuid::Uuid>, _>(2)? {
+        let view = reach::widen(connection).await?;
+        if let Some(callback) = count_batch(connection, BatchId(batch), 0, 1).await? {
+            reach::on_behalf_of(connection, callback.private_to.map(|actor| actor.0)).await?;
+            insert(connection, &[(&callback, JobState::Queued)]).await?;
+            after.ready.push(crate::dispatch::Ready {
+                job_id: callback.job_id,
+                org_id: callback.org_id,
+                lane: callback.lane.clone(),
+                score: crate::NewJob::score(callback.priority, chrono::Utc::now()),
+            });
+        }
+        reach::narrow(connection, view).await?;
     }
     Ok((CancelOutcome::Cancelled, after))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 
-use super::After;
+use super::{After, reach};
 use crate::error::OpsError;
 
 /// What a lane does with jobs.
@@ -99,6 +99,29 @@ pub async fn list(connection: &mut PgConnection, org: Option<OrgId>) -> Result<V
     .bind(org.map(|org| org.0))
     .fetch_all(connection)
     .await?)
+}
+
+/// What an organisation says about its own share of a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
+pub struct LaneShare {
+    /// `open`, `paused` or `draining`.
+    pub mode: String,
+    /// Its own bound of running jobs; none for the lane's.
+    pub org_cap: Option<i32>,
+}
+
+/// What an organisation says about its own share of a lane; open and without a bound of its own unless it said
+/// otherwise.
+///
+/// # Errors
+/// [`OpsError::Queue`].
+pub async fn share(connection: &mut PgConnection, org: OrgId, lane: &str) -> Result<LaneShare, OpsError> {
+    let said = sqlx::query_as("SELECT mode, org_cap FROM lane_org WHERE org_id = $1 AND lane = $2")
+        .bind(org.0)
+        .bind(lane)
+        .fetch_optional(connection)
+        .await?;
+    Ok(said.unwrap_or_else(|| LaneShare { mode: LaneMode::Open.as_str().to_owned(), org_cap: None }))
 }
 
 async fn known(connection: &mut PgConnection, lane: &str) -> Result<(), OpsError> {
@@ -246,6 +269,8 @@ async fn release_parked(
     if mode == LaneMode::Draining {
         return Ok(());
     }
+    // A share of a lane is the whole organisation's, whichever rooms the one who opens it sees.
+    let view = reach::widen(connection).await?;
     sqlx::query(
         // One that somebody holds is on its way out; if not, the latecomers' round finds it.
         "UPDATE job_wait SET due_at = now() WHERE job_id = ANY (ARRAY(
@@ -255,7 +280,7 @@ async fn release_parked(
     )
     .bind(lane)
     .bind(org.map(|org| org.0))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    reach::narrow(connection, view).await
 }

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use domain::OrgId;
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::After;
+use super::{After, reach};
 use crate::error::OpsError;
 
 /// One rate.
@@ -31,8 +32,8 @@ pub struct LimitView {
     pub waiting: i64,
 }
 
-/// What to set.
-#[derive(Clone, Debug)]
+/// What to set, or what is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
 pub struct LimitSpec {
     /// Name, 1 … 100 bytes of `a-z0-9._-`.
     pub name: String,
@@ -62,6 +63,46 @@ pub async fn list(connection: &mut PgConnection, org: Option<OrgId>) -> Result<V
     )
     .bind(org.map(|org| org.0))
     .fetch_all(connection)
+    .await?)
+}
+
+/// The rate an owner has for exactly this name and key.
+///
+/// # Errors
+/// [`OpsError::Queue`].
+pub async fn named(
+    connection: &mut PgConnection,
+    org: Option<OrgId>,
+    name: &str,
+    key: &str,
+) -> Result<Option<LimitSpec>, OpsError> {
+    Ok(sqlx::query_as(
+        "SELECT name, key, units, period_ms, burst FROM rate_limit
+         WHERE org_id IS NOT DISTINCT FROM $1 AND name = $2 AND key = $3",
+    )
+    .bind(org.map(|org| org.0))
+    .bind(name)
+    .bind(key)
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// The rate with this id, if it is this owner's.
+///
+/// # Errors
+/// [`OpsError::Queue`].
+pub async fn of_id(
+    connection: &mut PgConnection,
+    org: Option<OrgId>,
+    id: Uuid,
+) -> Result<Option<LimitSpec>, OpsError> {
+    Ok(sqlx::query_as(
+        "SELECT name, key, units, period_ms, burst FROM rate_limit
+         WHERE org_id IS NOT DISTINCT FROM $1 AND rate_limit_id = $2",
+    )
+    .bind(org.map(|org| org.0))
+    .bind(id)
+    .fetch_optional(connection)
     .await?)
 }
 
@@ -124,7 +165,9 @@ async fn ask_again(
     name: &str,
     key: &str,
 ) -> Result<Vec<(Uuid, String)>, OpsError> {
-    Ok(sqlx::query_as(
+    // A rate is the whole organisation's, whichever rooms the one who changes it sees.
+    let view = reach::widen(connection).await?;
+    let lines = sqlx::query_as(
         "WITH line AS (
              SELECT job_id, row_number() OVER (ORDER BY due_at, job_id) AS place FROM job_wait
              WHERE what = 'limit' AND ($1::uuid IS NULL OR org_id = $1)
@@ -140,8 +183,10 @@ async fn ask_again(
     .bind(name)
     .bind(key)
     .bind(Uuid::now_v7().simple().to_string())
-    .fetch_all(connection)
-    .await?)
+    .fetch_all(&mut *connection)
+    .await?;
+    reach::narrow(connection, view).await?;
+    Ok(lines)
 }
 
 fn check(spec: &LimitSpec) -> Result<(), OpsError> {

@@ -9,6 +9,7 @@ pub mod dead;
 pub mod jobs;
 pub mod lanes;
 pub mod limits;
+mod reach;
 pub mod workers;
 
 pub use crate::engine::After;

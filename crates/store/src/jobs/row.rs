@@ -47,6 +47,8 @@ pub struct JobRow {
     pub workspace_id: Option<Uuid>,
     /// Who asked for it.
     pub actor_id: Option<Uuid>,
+    /// The only actor who sees it; none: everybody of its room.
+    pub private_to: Option<Uuid>,
     /// The job that caused it.
     pub parent_job_id: Option<Uuid>,
     /// The batch it counts in.
@@ -86,7 +88,7 @@ impl TryFrom<String> for StateText {
 /// The columns both tables have in common, from a table called `j`.
 const SHARED: &str = "j.job_id, j.kind, j.kind_version, j.lane, j.state::text AS state, j.priority, j.attempt, \
      j.max_attempts, j.recoveries, j.created_at, j.run_at, j.queued_at, j.started_at, j.deadline_at, \
-     j.progress_done, j.progress_total, j.workspace_id, j.actor_id, j.parent_job_id, j.batch_id, \
+     j.progress_done, j.progress_total, j.workspace_id, j.actor_id, j.private_to, j.parent_job_id, j.batch_id, \
      j.idempotency_key, j.request_id";
 
 /// Which of the two tables.

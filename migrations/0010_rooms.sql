@@ -1,0 +1,10 @@
+-- Batches keep what is private as private as their jobs do.
+
+-- Set when all jobs of the batch are private to the same actor.
+ALTER TABLE job_batch ADD COLUMN private_to uuid;
+
+DROP POLICY job_batch_read ON job_batch;
+CREATE POLICY job_batch_read ON job_batch FOR SELECT TO countersign_app
+    USING (org_id = (SELECT current_org())
+           AND ((SELECT sees_all_workspaces()) OR workspace_id = ANY ((SELECT seen_workspaces())::uuid[]))
+           AND (private_to IS NULL OR private_to = (SELECT current_actor())));
