@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::StoreError;
+use crate::audit::Chainer;
 
 /// Where PostgreSQL is and how it is used.
 #[derive(Clone, Debug)]
@@ -42,6 +43,7 @@ impl StoreConfig {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    chainer: Chainer,
 }
 
 impl Store {
@@ -75,11 +77,15 @@ impl Store {
             .test_before_acquire(true)
             .idle_timeout(Duration::from_secs(300))
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { chainer: Chainer::new(pool.clone()), pool })
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(crate) fn chainer(&self) -> &Chainer {
+        &self.chainer
     }
 
     /// Asks PostgreSQL whether it is there.

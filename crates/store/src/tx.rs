@@ -10,6 +10,7 @@ use domain::{AccountId, ActorId, JobId, OrgId, Permissions, SessionId};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 
 use crate::actor::{Actor, Origin, Standing, Workspaces};
+use crate::audit::Chainer;
 use crate::{Store, StoreError};
 
 /// An open transaction of one organisation. Dropped without [`Tx::commit`], it is rolled back.
@@ -21,6 +22,19 @@ pub struct Tx {
     job_id: Option<JobId>,
     /// An actor's transaction that must be recorded before it is committed.
     unrecorded: bool,
+    chain: Chain,
+}
+
+/// Who links what was recorded, and whether anything was.
+struct Chain {
+    chainer: Chainer,
+    poke: bool,
+}
+
+impl Chain {
+    fn of(store: &Store) -> Self {
+        Self { chainer: store.chainer().clone(), poke: false }
+    }
 }
 
 /// Whose transaction it is, for the audit log.
@@ -67,6 +81,7 @@ impl Tx {
             origin: Origin::default(),
             job_id: None,
             unrecorded: false,
+            chain: Chain::of(store),
         })
     }
 
@@ -109,6 +124,7 @@ impl Tx {
             origin: actor.origin.clone(),
             job_id: None,
             unrecorded: begin_with == WRITE,
+            chain: Chain::of(store),
         })
     }
 
@@ -150,6 +166,7 @@ impl Tx {
 
     pub(crate) fn recorded(&mut self) {
         self.unrecorded = false;
+        self.chain.poke = true;
     }
 
     /// Makes everything done in it last.
@@ -162,6 +179,9 @@ impl Tx {
             return Err(StoreError::Unrecorded);
         }
         self.inner.commit().await?;
+        if self.chain.poke {
+            self.chain.chainer.poke(self.org_id);
+        }
         Ok(())
     }
 

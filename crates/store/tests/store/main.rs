@@ -1,6 +1,8 @@
 //! The store against a real PostgreSQL: every statement is run, as the app's own role.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod approvals;
+mod audit;
 mod database;
 mod jobs;
 mod migrations;

@@ -1,0 +1,205 @@
+//! Entries get into the chain: under many writers, after a rollback, after a death.
+
+use std::time::{Duration, Instant};
+
+use domain::OrgId;
+use sqlx::AssertSqlSafe;
+use store::audit::{self, Entry, Keeper};
+use store::{Store, StoreConfig, StoreError, Tx};
+
+use super::{key, kinds, signer, verified, write};
+use crate::database::Database;
+
+async fn number(database: &mut Database, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(&mut database.admin).await.unwrap()
+}
+
+/// Another process' store.
+fn store(database: &Database) -> Store {
+    let mut config = StoreConfig::new(database.url.clone(), Some("countersign_app"));
+    config.acquire_timeout = Duration::from_secs(60);
+    Store::connect_with(&config).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_writers_make_one_chain() {
+    const WRITERS: usize = 200;
+    const EACH: usize = 10;
+    let mut database = Database::migrated().await;
+    let org = OrgId::new();
+    let processes = [store(&database), store(&database)];
+    let began = Instant::now();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let store = processes[writer % 2].clone();
+            tokio::spawn(async move {
+                for entry in 0..EACH {
+                    write(&store, org, writer * EACH + entry).await;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let written = began.elapsed();
+    // Nobody sweeps here: the writers' own processes link.
+    for _ in 0..500 {
+        if number(&mut database, "SELECT count(*) FROM audit_pending").await == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let linked = began.elapsed();
+    let report = verified(&database.store, org, Vec::new()).await;
+    assert!(report.intact, "{:?}", report.problems);
+    assert_eq!(report.links, (WRITERS * EACH) as u64);
+    assert_eq!(number(&mut database, "SELECT count(*) FROM audit_pending").await, 0);
+    println!(
+        "{} entries by {WRITERS} writers: written in {written:?}, linked after {linked:?} ({:.0}/s)",
+        WRITERS * EACH,
+        (WRITERS * EACH) as f64 / linked.as_secs_f64()
+    );
+}
+
+#[tokio::test]
+async fn both_sides_count_alike() {
+    let mut database = Database::migrated().await;
+    let org = OrgId::new();
+    for entry in 0..3 {
+        write(&database.store, org, entry).await;
+    }
+    audit::extend(&database.store, org).await.unwrap();
+    let rows: Vec<(i64, Vec<u8>, String)> = sqlx::query_as(
+        "SELECT l.seq, l.hash, e.content FROM audit_link l JOIN audit_entry e USING (entry_id) ORDER BY l.seq",
+    )
+    .fetch_all(&mut database.admin)
+    .await
+    .unwrap();
+    let mut before = audit::genesis(org);
+    for (at, (seq, hash, content)) in rows.iter().enumerate() {
+        assert_eq!(*seq, at as i64 + 1);
+        before = audit::link(&before, *seq, content);
+        assert_eq!(hash, &before);
+    }
+    assert_eq!(rows.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_was_never_written() {
+    let mut database = Database::migrated().await;
+    let org = OrgId::new();
+    let mut tx = Tx::system(&database.store, org, "test").await.unwrap();
+    tx.record(Entry::new("lane.pause", "lane", "default")).await.unwrap();
+    drop(tx);
+    write(&database.store, org, 1).await;
+    let report = verified(&database.store, org, Vec::new()).await;
+    assert!(report.intact, "{:?}", report.problems);
+    assert_eq!(report.links, 1);
+    assert_eq!(number(&mut database, "SELECT count(*) FROM audit_entry").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_process_left_is_linked_by_the_sweep() {
+    let mut database = Database::migrated().await;
+    let org = OrgId::new();
+    let (url, began) = (database.url.clone(), Instant::now());
+    // The runtime ends right after the commit, and with it whoever would have linked.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let store = Store::connect(url, Some("countersign_app")).unwrap();
+            write(&store, org, 1).await;
+        });
+    })
+    .join()
+    .unwrap();
+    assert_eq!(number(&mut database, "SELECT count(*) FROM audit_pending").await, 1, "{:?}", began.elapsed());
+    assert_eq!(number(&mut database, "SELECT count(*) FROM audit_link").await, 0);
+    Keeper::new(database.store.clone(), None).sweep().await.unwrap();
+    assert_eq!(number(&mut database, "SELECT count(*) FROM audit_pending").await, 0);
+    assert!(verified(&database.store, org, Vec::new()).await.intact);
+}
+
+#[tokio::test]
+async fn the_keeper_signs_what_grew_and_nothing_twice() {
+    let database = Database::migrated().await;
+    let (one, two) = (OrgId::new(), OrgId::new());
+    write(&database.store, one, 1).await;
+    write(&database.store, two, 1).await;
+    let keeper = Keeper::new(database.store.clone(), Some(signer(&key(1))));
+    keeper.sweep().await.unwrap();
+    assert_eq!(keeper.sign().await.unwrap(), 2);
+    assert_eq!(keeper.sign().await.unwrap(), 0);
+    write(&database.store, two, 2).await;
+    keeper.sweep().await.unwrap();
+    assert_eq!(keeper.sign().await.unwrap(), 1);
+    let report = verified(&database.store, two, Vec::new()).await;
+    assert_eq!((report.signed_to, report.checkpoints, kinds(&report)), (2, 2, vec![]));
+    assert_eq!(audit::orgs(&database.store).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_change_that_says_nothing_is_refused_and_a_reader_reads() {
+    let database = Database::migrated().await;
+    let actor = database.org("acme").await;
+    let tx = Tx::for_actor(&database.store, &actor).await.unwrap();
+    assert!(matches!(tx.commit().await, Err(StoreError::Unrecorded)));
+    // Making the organisation and its token left entries.
+    assert!(verified(&database.store, actor.org_id, Vec::new()).await.links >= 1);
+}
+
+#[tokio::test]
+async fn no_role_changes_the_log() {
+    let mut database = Database::migrated().await;
+    let org = OrgId::new();
+    write(&database.store, org, 1).await;
+    audit::checkpoint(&database.store, org, &signer(&key(1))).await.unwrap().unwrap();
+    let tables = ["audit_entry", "audit_link", "audit_checkpoint", "audit_head", "audit_pending"];
+    for role in ["countersign_app", "countersign_engine", "postgres"] {
+        for table in tables {
+            let column = if table == "audit_pending" { "entry_id" } else { "org_id" };
+            let mut statements = vec![
+                format!("UPDATE {table} SET {column} = {column}"),
+                format!("DELETE FROM {table}"),
+                format!("TRUNCATE {table}"),
+            ];
+            if role != "postgres" {
+                statements.push(format!("ALTER TABLE {table} DISABLE TRIGGER ALL"));
+                statements.push(format!("DROP TABLE {table}"));
+            } else if table == "audit_pending" {
+                // The one table that is no part of the log.
+                statements.retain(|statement| !statement.starts_with("DELETE"));
+            }
+            for statement in statements {
+                // Somebody who says of himself whatever he likes.
+                let settings = format!(
+                    "SET ROLE {role}; SET countersign.org = '{org}'; SET countersign.role = 'system'; \
+                     SET countersign.may = ' audit:read '; SET countersign.workspaces = '*'"
+                );
+                sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut database.admin).await.unwrap();
+                let done = sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut database.admin).await;
+                let code = done
+                    .as_ref()
+                    .err()
+                    .and_then(|error| error.as_database_error()?.code().map(|code| code.into_owned()));
+                // An empty table has no row whose trigger could refuse an update of rows.
+                let nothing = done.as_ref().is_ok_and(|done| done.rows_affected() == 0);
+                assert!(
+                    code.as_deref() == Some("42501") || (role == "postgres" && nothing),
+                    "{role}: {statement}: {done:?}"
+                );
+                sqlx::query("RESET ROLE").execute(&mut database.admin).await.unwrap();
+            }
+        }
+    }
+    let forged = "INSERT INTO audit_link (org_id, seq, entry_id, hash) \
+                  SELECT org_id, 2, gen_random_uuid(), hash FROM audit_link";
+    for role in ["countersign_app", "countersign_engine"] {
+        let role = AssertSqlSafe(format!("SET ROLE {role}"));
+        sqlx::query(role).execute(&mut database.admin).await.unwrap();
+        assert!(sqlx::query(forged).execute(&mut database.admin).await.is_err());
+        sqlx::query("RESET ROLE").execute(&mut database.admin).await.unwrap();
+    }
+    assert!(verified(&database.store, org, Vec::new()).await.intact);
+}
