@@ -1,16 +1,22 @@
-//! What a running job is given: facts about itself, ports to the outside world, the time, and a way to
-//! report progress, to name successors and to hear that it shall stop.
+//! What a running job is given: facts about itself, its organisation's data, ports to the outside world, the
+//! time, and a way to report progress, to name successors and to hear that it shall stop.
 //!
-//! Refuses to hand out the queue, the database or a provider.
+//! Refuses to hand out the queue or a provider, and another organisation's data by accident: [`Ctx::tx`] is
+//! opened for the job's own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use domain::mail::Mailer;
+use domain::oidc::IdentityProvider;
 use domain::ports::{WebhookSecrets, WebhookSender};
 use domain::{ActorId, Clock, JobError, JobId, OrgId, WorkspaceId};
 use queue::NewJob;
+use store::{Store, StoreError, Tx};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+use crate::audit::AuditVerifier;
 use crate::{Job, new_job};
 
 /// Facts about the attempt that runs.
@@ -48,6 +54,14 @@ pub struct Ports {
     pub webhook: Arc<dyn WebhookSender>,
     /// Knows what to sign them with.
     pub webhook_secrets: Arc<dyn WebhookSecrets>,
+    /// Sends mail.
+    pub mailer: Arc<dyn Mailer>,
+    /// Says who somebody is who signs in elsewhere.
+    pub identity: Arc<dyn IdentityProvider>,
+    /// Where people's browsers find us: links in mails begin with it.
+    pub public_url: Url,
+    /// Looks through the audit log.
+    pub audit: Arc<dyn AuditVerifier>,
     /// Knows the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -64,6 +78,7 @@ pub struct Ctx {
     pub job: JobInfo,
     /// The outside world.
     pub ports: Arc<Ports>,
+    store: Store,
     sink: Arc<dyn ProgressSink>,
     stop: CancellationToken,
     successors: Mutex<Vec<NewJob>>,
@@ -75,10 +90,26 @@ impl Ctx {
     pub fn new(
         job: JobInfo,
         ports: Arc<Ports>,
+        store: Store,
         sink: Arc<dyn ProgressSink>,
         stop: CancellationToken,
     ) -> Self {
-        Self { job, ports, sink, stop, successors: Mutex::default() }
+        Self { job, ports, store, sink, stop, successors: Mutex::default() }
+    }
+
+    /// A transaction for this job inside its organisation: it may read and write what the platform may there,
+    /// and what it records names the job and whoever asked for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] when PostgreSQL can't be reached.
+    pub async fn tx(&self) -> Result<Tx, StoreError> {
+        Tx::for_job(&self.store, self.job.org_id, self.job.job_id, self.job.actor_id).await
+    }
+
+    /// Tenant data, for store functions that open transactions of their own.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The present moment, by the clock that tests can set.

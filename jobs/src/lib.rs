@@ -8,11 +8,13 @@
 //! What it refuses to do: call a provider other than through a port in [`Ports`], hold a secret in a
 //! payload, decide when or where a job runs.
 
+pub mod audit;
 mod ctx;
 mod entry;
 mod field_errors;
 mod job;
 mod marks;
+pub mod people;
 mod prepare;
 mod redact;
 mod registry;

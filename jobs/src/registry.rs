@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::entry::Entry;
-use crate::{Ctx, Job, system, webhooks};
+use crate::{Ctx, Job, audit, people, system, webhooks};
 
 /// A list of kinds that can't be used as it stands: a mistake in code, found at start.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +97,9 @@ impl Registry {
     /// Only when a kind's own code is wrong; a test holds that it is not.
     pub fn standard() -> Result<Self, RegistryError> {
         let mut registry = Self::default();
+        registry.add::<people::SendInvitation>()?;
+        registry.add::<people::SendPasswordReset>()?;
+        registry.add::<audit::VerifyLog>()?;
         registry.add::<system::Echo>()?;
         registry.add::<system::Flaky>()?;
         registry.add::<system::Noop>()?;

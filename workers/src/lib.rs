@@ -3,6 +3,7 @@
 //!
 //! Refuses to decide how a failed run goes on: that is stated by the job and carried out by the queue.
 
+mod audit;
 mod crew;
 mod mail;
 mod oidc;
@@ -11,6 +12,7 @@ mod progress;
 mod runner;
 mod secrets;
 
+pub use audit::AuditPort;
 pub use crew::{Crew, Run, lane_worker};
 pub use mail::MailPort;
 pub use oidc::OidcPort;

@@ -7,6 +7,7 @@ use jobs::{Ctx, JobInfo, Ports, ProgressSink, Registry};
 use queue::KindBook;
 use queue::backend::{Success, TimedOut};
 use queue::worker::Assignment;
+use store::Store;
 use tracing::Instrument;
 
 use crate::crew::Run;
@@ -15,14 +16,16 @@ use crate::crew::Run;
 pub struct Runner {
     registry: Arc<Registry>,
     ports: Arc<Ports>,
+    store: Store,
     progress: Arc<dyn ProgressSink>,
 }
 
 impl Runner {
-    /// A runner for `registry` with these ports; progress goes to the ledger of `queue`.
+    /// A runner for `registry` with these ports and this tenant data; progress goes to the ledger of `queue`.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, ports: Arc<Ports>, queue: &queue::Queue) -> Self {
-        Self { registry, ports, progress: Arc::new(crate::progress::LedgerProgress::start(queue.clone())) }
+    pub fn new(registry: Arc<Registry>, ports: Arc<Ports>, store: Store, queue: &queue::Queue) -> Self {
+        let progress = Arc::new(crate::progress::LedgerProgress::start(queue.clone()));
+        Self { registry, ports, store, progress }
     }
 }
 
@@ -45,7 +48,8 @@ impl Run for Runner {
         };
         let span = tracing::info_span!("job", job_id = %job.job_id, kind = %job.kind, attempt = job.attempt,
             org_id = %job.org_id, request_id = job.request_id.as_deref());
-        let ctx = Ctx::new(info, self.ports.clone(), self.progress.clone(), assignment.stop_token());
+        let stop = assignment.stop_token();
+        let ctx = Ctx::new(info, self.ports.clone(), self.store.clone(), self.progress.clone(), stop);
         let run = self.registry.run(&job.kind, job.kind_version, &job.payload, &ctx).instrument(span);
         let done = match self.registry.policy(&job.kind, job.kind_version).map(|policy| policy.timeout) {
             Some(limit) => tokio::time::timeout(limit, run).await.map_err(|_| TimedOut(limit))?,

@@ -32,6 +32,8 @@ const ROWS: &[&str] = &[
     "INSERT INTO job_key (org_id, kind, key, job_id, payload_hash) VALUES ($1, 'k', 'k', gen_random_uuid(), '')",
     "INSERT INTO job_unique (org_id, kind, key, job_id) VALUES ($1, 'k', 'k', gen_random_uuid())",
     "INSERT INTO job_batch (batch_id, org_id, name, total) VALUES (gen_random_uuid(), $1, 'b', 1)",
+    "INSERT INTO invitation (invitation_id, org_id, email, role, all_workspaces, expires_at)
+     VALUES (gen_random_uuid(), $1, 'ann@example.com', 'support', true, now())",
     "INSERT INTO lane_org (org_id, lane) VALUES ($1, 'default')",
     "INSERT INTO rate_limit (rate_limit_id, org_id, name, units, period_ms, burst)
      VALUES (gen_random_uuid(), $1, 'calls', 1, 1000, 1)",

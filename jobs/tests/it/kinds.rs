@@ -85,7 +85,16 @@ fn every_kind_says_what_the_catalogue_needs() {
     let names: Vec<_> = kinds.iter().map(|kind| kind.kind).collect();
     assert_eq!(
         names,
-        ["system.echo", "system.flaky", "system.noop", "system.panic", "system.slow", "webhooks.deliver"]
+        [
+            "people.send_invitation",
+            "people.send_password_reset",
+            "system.echo",
+            "system.flaky",
+            "system.noop",
+            "system.panic",
+            "system.slow",
+            "webhooks.deliver"
+        ]
     );
     let lanes = ["critical", "default", "ai", "voice", "outreach", "ads", "webhooks", "reports", "bulk"];
     for kind in kinds {

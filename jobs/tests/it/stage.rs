@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeZone, Utc};
 use domain::clock::ManualClock;
+use domain::mail::{Mail, MailFault, MailReceipt, Mailer};
+use domain::oidc::{AuthorizePage, CodeExchange, Identity, IdentityProvider, OidcFault};
 use domain::ports::{
     PortFuture, SecretsFault, WebhookAnswer, WebhookDelivery, WebhookFault, WebhookSecrets, WebhookSender,
 };
@@ -13,6 +15,7 @@ use jobs::{Ctx, JobInfo, Ports, ProgressSink, Registry};
 use secrecy::SecretString;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use store::Store;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -62,6 +65,22 @@ impl WebhookSecrets for Outside {
         let planned = self.secrets.lock().unwrap().pop_front();
         let secrets = planned.unwrap_or_else(|| Ok(vec![SecretString::from("whsec_test")]));
         Box::pin(async move { secrets })
+    }
+}
+
+impl Mailer for Outside {
+    fn send<'a>(&'a self, _mail: &'a Mail) -> PortFuture<'a, Result<MailReceipt, MailFault>> {
+        Box::pin(async { Err(MailFault::NotConfigured) })
+    }
+}
+
+impl IdentityProvider for Outside {
+    fn authorize_page(&self) -> PortFuture<'_, Result<AuthorizePage, OidcFault>> {
+        Box::pin(async { Err(OidcFault::NotConfigured) })
+    }
+
+    fn exchange<'a>(&'a self, _: &'a CodeExchange) -> PortFuture<'a, Result<Identity, OidcFault>> {
+        Box::pin(async { Err(OidcFault::NotConfigured) })
     }
 }
 
@@ -118,10 +137,16 @@ impl Stage {
         let ports = Ports {
             webhook: self.outside.clone(),
             webhook_secrets: self.outside.clone(),
+            mailer: self.outside.clone(),
+            identity: self.outside.clone(),
+            public_url: "https://app.example.com".parse().unwrap(),
+            audit: self.outside.clone(),
             clock: Arc::new(ManualClock::at(now())),
         };
         let sink = self.outside.clone();
-        Ctx::new(self.info.clone(), Arc::new(ports), sink, self.stop.clone())
+        // Connects when first used: these kinds never do.
+        let store = Store::connect("postgres://nobody@127.0.0.1:1/none".to_owned().into(), None).unwrap();
+        Ctx::new(self.info.clone(), Arc::new(ports), store, sink, self.stop.clone())
     }
 
     /// Prepares the newest version and runs it.
