@@ -8,3 +8,19 @@ CREATE POLICY job_batch_read ON job_batch FOR SELECT TO countersign_app
     USING (org_id = (SELECT current_org())
            AND ((SELECT sees_all_workspaces()) OR workspace_id = ANY ((SELECT seen_workspaces())::uuid[]))
            AND (private_to IS NULL OR private_to = (SELECT current_actor())));
+
+-- Nobody makes something private to somebody else: it would be out of everybody else's sight at once.
+DO $$
+DECLARE t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['job', 'job_history', 'job_batch'] LOOP
+        EXECUTE format('DROP POLICY %I ON %I', t || '_insert', t);
+        EXECUTE format(
+            'CREATE POLICY %I ON %I FOR INSERT TO countersign_app
+             WITH CHECK (org_id = (SELECT current_org()) AND (SELECT may_change())
+                    AND ((SELECT sees_all_workspaces()) OR workspace_id = ANY ((SELECT seen_workspaces())::uuid[]))
+                    AND (private_to IS NULL OR private_to = (SELECT current_actor())))',
+            t || '_insert', t);
+    END LOOP;
+END
+$$;

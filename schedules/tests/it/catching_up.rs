@@ -66,7 +66,7 @@ async fn ticks_that_pass_while_a_schedule_is_paused_never_fire() {
     ticker.round().await.unwrap();
     let mut tx = stage.tx().await;
     let paused = table::pause(tx.conn(), org, made.schedule_id, clock.now()).await.unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
     assert_eq!((paused.paused, paused.next_tick_at), (true, None));
     assert!(paused.next_ticks(10, clock.now()).is_empty());
 
@@ -77,7 +77,7 @@ async fn ticks_that_pass_while_a_schedule_is_paused_never_fire() {
     // Again says the same and moves nothing.
     let again =
         table::resume(tx.conn(), org, made.schedule_id, clock.now() + TimeDelta::hours(9)).await.unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
     assert_eq!(resumed.next_tick_at, Some(this_year(6, 1, 17, 0)));
     assert_eq!(again.next_tick_at, resumed.next_tick_at);
 

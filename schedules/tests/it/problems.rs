@@ -58,7 +58,7 @@ async fn a_payload_that_no_longer_fits_fires_when_it_is_mended() {
     let work = stage.work("system.echo", &json!({ "message": "mended" }));
     let patch = Patch { work: Some(work), ..Patch::default() };
     let mended = table::update(tx.conn(), org, made.schedule_id, patch, clock.now()).await.unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
     assert_eq!((mended.problem, mended.next_tick_at), (None, Some(noon + TimeDelta::hours(1))));
     // At once, and as its catch-up policy says: once for both ticks.
     let done = ticker.round().await.unwrap();

@@ -20,7 +20,7 @@ async fn a_run_by_hand_is_one_more_job_and_moves_no_tick() {
     let ran = run_now(&stage.queue, &stage.registry, tx.conn(), org, made.schedule_id, asked.clone())
         .await
         .unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
     stage.queue.announce(&ran.announce);
     assert!(ran.enqueued.created);
     let jobs = stage.jobs().await;
@@ -32,7 +32,7 @@ async fn a_run_by_hand_is_one_more_job_and_moves_no_tick() {
     let mut tx = stage.tx().await;
     let again =
         run_now(&stage.queue, &stage.registry, tx.conn(), org, made.schedule_id, asked).await.unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
     assert_eq!((again.enqueued.created, again.enqueued.job_id), (false, ran.enqueued.job_id));
     assert!(again.announce.is_empty());
 
@@ -66,7 +66,7 @@ async fn a_paused_schedule_runs_by_hand_and_stays_paused() {
     let mut tx = stage.tx().await;
     table::pause(tx.conn(), org, made.schedule_id, clock.now()).await.unwrap();
     run_now(&stage.queue, &stage.registry, tx.conn(), org, made.schedule_id, Asked::default()).await.unwrap();
-    tx.commit().await.unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
     assert_eq!(stage.jobs().await.len(), 1);
     assert!(stage.get(made.schedule_id).await.paused);
 }

@@ -160,7 +160,7 @@ async fn schedules_of_one_minute_are_taken_in_bounded_rounds() {
             .await
             .unwrap();
     }
-    tx.commit().await.unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
     let ticker = stage.ticker(&clock(noon + TimeDelta::hours(1)));
     let (mut rounds, mut enqueued) = (0, 0);
     let began = std::time::Instant::now();

@@ -5,5 +5,6 @@ mod approvals;
 mod audit;
 mod database;
 mod jobs;
+mod matrix;
 mod migrations;
 mod tenants;
