@@ -61,6 +61,25 @@ pub(crate) fn explain(constraint: &str) -> Option<StoreError> {
         "account_email_shape" => invalid("email", "must be an e-mail address of at most 254 characters"),
         "account_name_length" => invalid("name", NAME),
         "account_locale_known" => invalid("locale", "must be en, es, ne or ar"),
+        "secret_name_unique" => {
+            Some(StoreError::Conflict("this name belongs to another secret; replace its value, or choose another"))
+        }
+        "secret_name_shape" => {
+            invalid("name", "must have 1 to 100 characters: a-z, 0-9 and inner dots, hyphens and underscores")
+        }
+        "secret_kind_shape" => {
+            invalid("kind", "must have 1 to 40 characters: a-z, 0-9 and underscores, a letter first")
+        }
+        "secret_owner_system_length" => invalid("owner_system", "must have 1 to 100 characters"),
+        "secret_room" | "hook_endpoint_room" => {
+            invalid("workspace_id", "must be a workspace of your organisation")
+        }
+        "hook_endpoint_name_unique" => {
+            Some(StoreError::Conflict("this name belongs to another endpoint; choose another"))
+        }
+        "hook_endpoint_name_length" => invalid("name", "must have 1 to 100 characters"),
+        "hook_endpoint_tolerance_range" => invalid("tolerance_s", "must lie between 30 and 3600"),
+        "hook_endpoint_forward_length" => invalid("forward_url", "must have at most 2048 characters"),
         _ => None,
     }
 }
