@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::audit::Entry;
+use crate::people::{Page, page};
 use crate::{Actor, Store, StoreError, Tx};
 
 /// What every token starts with, so that scanners can find leaked ones.
@@ -168,40 +169,56 @@ pub async fn revoke(tx: &mut Tx, token: TokenId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The organisation's tokens, newest first.
+type Row = (
+    Uuid,
+    Uuid,
+    String,
+    Vec<String>,
+    DateTime<Utc>,
+    Option<DateTime<Utc>>,
+    Option<DateTime<Utc>>,
+    Option<DateTime<Utc>>,
+);
+
+fn read(row: Row) -> Token {
+    let (token_id, actor_id, name, scopes, created_at, expires_at, revoked_at, last_used_at) = row;
+    Token {
+        token_id: TokenId(token_id),
+        actor_id: ActorId(actor_id),
+        name,
+        scopes: Permissions::from_stored(&scopes),
+        created_at,
+        expires_at,
+        revoked_at,
+        last_used_at,
+    }
+}
+
+/// The organisation's tokens, newest first; a thousand at most.
 ///
 /// # Errors
 /// [`StoreError::Away`] when PostgreSQL can't be reached.
 pub async fn list(tx: &mut Tx) -> Result<Vec<Token>, StoreError> {
-    type Row = (
-        Uuid,
-        Uuid,
-        String,
-        Vec<String>,
-        DateTime<Utc>,
-        Option<DateTime<Utc>>,
-        Option<DateTime<Utc>>,
-        Option<DateTime<Utc>>,
-    );
+    Ok(page(tx, None, 1000).await?.items)
+}
+
+/// One page of them.
+///
+/// # Errors
+/// [`StoreError::BadCursor`], [`StoreError::Away`].
+pub async fn page(tx: &mut Tx, cursor: Option<&str>, limit: u16) -> Result<Page<Token>, StoreError> {
+    const LIST: &str = "tokens";
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT token_id, actor_id, name, scopes, created_at, expires_at, revoked_at, last_used_at
-         FROM api_token WHERE org_id = current_org() ORDER BY created_at DESC, token_id DESC LIMIT 1000",
+         FROM api_token WHERE org_id = current_org() AND ($1::uuid IS NULL OR token_id < $1)
+         ORDER BY token_id DESC LIMIT $2",
     )
+    .bind(page::before(cursor, LIST)?)
+    .bind(i64::from(limit) + 1)
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(token_id, actor_id, name, scopes, created_at, expires_at, revoked_at, last_used_at)| Token {
-            token_id: TokenId(token_id),
-            actor_id: ActorId(actor_id),
-            name,
-            scopes: Permissions::from_stored(&scopes),
-            created_at,
-            expires_at,
-            revoked_at,
-            last_used_at,
-        })
-        .collect())
+    let items = rows.into_iter().map(read).collect();
+    Ok(page::page(items, limit, LIST, |token: &Token| token.token_id.0))
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub struct CaughtMail {
     pub raw: Vec<u8>,
     /// When it was taken.
     pub at: DateTime<Utc>,
+    /// Where it was written, when there is a folder.
+    pub file: Option<PathBuf>,
 }
 
 impl CaughtMail {
@@ -41,7 +43,7 @@ impl CaughtMail {
             text = message.body_text(0).unwrap_or_default().into_owned();
             html = message.body_html(0).unwrap_or_default().into_owned();
         }
-        Self { from, to, subject, text, html, raw, at: Utc::now() }
+        Self { from, to, subject, text, html, raw, at: Utc::now(), file: None }
     }
 
     /// Whether the envelope names this recipient; case does not matter.
@@ -91,9 +93,9 @@ impl Keep {
     }
 
     /// Writes it, then shows it; gives its number, the first being 1.
-    pub(super) async fn keep(&self, mail: CaughtMail) -> io::Result<u64> {
+    pub(super) async fn keep(&self, mut mail: CaughtMail) -> io::Result<u64> {
         if let Some(folder) = &self.folder {
-            write(folder, &mail).await?;
+            mail.file = Some(write(folder, &mail).await?);
         }
         let mail = Arc::new(mail);
         {
@@ -122,7 +124,7 @@ impl Keep {
     }
 }
 
-async fn write(folder: &Path, mail: &CaughtMail) -> io::Result<()> {
+async fn write(folder: &Path, mail: &CaughtMail) -> io::Result<PathBuf> {
     let stem = stem(mail);
     for number in 1..=1000_u32 {
         let name = if number == 1 { format!("{stem}.eml") } else { format!("{stem}-{number}.eml") };
@@ -130,10 +132,12 @@ async fn write(folder: &Path, mail: &CaughtMail) -> io::Result<()> {
         options.write(true).create_new(true);
         #[cfg(unix)]
         options.mode(0o600);
-        match options.open(folder.join(name)).await {
+        let path = folder.join(name);
+        match options.open(&path).await {
             Ok(mut file) => {
                 file.write_all(&mail.raw).await?;
-                return file.flush().await;
+                file.flush().await?;
+                return Ok(path);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

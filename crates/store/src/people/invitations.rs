@@ -93,6 +93,8 @@ impl Invitation {
 /// An invitation to make.
 #[derive(Clone, Debug)]
 pub struct NewInvitation<'a> {
+    /// Its id.
+    pub invitation_id: InvitationId,
     /// Who is invited; an address that was looked at.
     pub email: &'a str,
     /// As what.
@@ -260,7 +262,7 @@ pub async fn create(
     .execute(tx.conn())
     .await?;
     let (all, ids) = rooms::stored(&new.workspaces);
-    let invitation_id = InvitationId::new();
+    let invitation_id = new.invitation_id;
     sqlx::query(
         "INSERT INTO invitation (invitation_id, org_id, email, role, all_workspaces, workspaces, locale,
                                  invited_by, job_id, created_at, asked_at, expires_at)

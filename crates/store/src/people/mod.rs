@@ -6,7 +6,7 @@
 pub mod invitations;
 pub mod joining;
 pub mod members;
-mod page;
+pub(crate) mod page;
 pub mod rooms;
 pub mod workspaces;
 
