@@ -56,14 +56,16 @@ CREATE TABLE approval_subject (
     CONSTRAINT approval_subject_hash_size CHECK (octet_length(content_hash) = 32)
 );
 
--- Everybody who ever gave a subject its content: its makers, besides whoever asks.
+-- Everybody who gave a subject its content: its makers, besides whoever asks, until it is approved.
 CREATE TABLE approval_editor (
     org_id       uuid NOT NULL,
     subject_kind text NOT NULL,
     subject_id   text NOT NULL,
+    version      integer NOT NULL,
+    workspace_id uuid,
     actor_id     uuid NOT NULL,
-    first_at     timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (org_id, subject_kind, subject_id, actor_id)
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (org_id, subject_kind, subject_id, version)
 );
 
 CREATE TABLE approval (
@@ -100,6 +102,7 @@ CREATE TABLE approval (
     CONSTRAINT approval_workspace FOREIGN KEY (org_id, workspace_id) REFERENCES workspace (org_id, workspace_id)
 );
 CREATE INDEX approval_by_org ON approval (org_id, approval_id);
+CREATE INDEX approval_by_subject ON approval (org_id, subject_kind, subject_id, approval_id);
 CREATE UNIQUE INDEX approval_one_pending ON approval (org_id, subject_kind, subject_id) WHERE state = 'pending';
 CREATE INDEX approval_due ON approval (expires_at) WHERE state = 'pending';
 -- One approval makes a job once; a replay of it is another approval.
@@ -125,6 +128,7 @@ CREATE TABLE approval_decision (
 CREATE TABLE approval_release (
     approval_id  uuid PRIMARY KEY REFERENCES approval,
     org_id       uuid NOT NULL,
+    workspace_id uuid,
     job_id       uuid NOT NULL,
     kind         text NOT NULL,
     kind_version smallint NOT NULL,
@@ -171,7 +175,8 @@ CREATE POLICY approval_subject_update ON approval_subject FOR UPDATE TO counters
 GRANT SELECT, INSERT, UPDATE (content_hash) ON approval_subject TO countersign_app;
 
 CREATE POLICY approval_editor_read ON approval_editor FOR SELECT TO countersign_app
-    USING (org_id = (SELECT current_org()) AND (SELECT may('approvals:read')));
+    USING (org_id = (SELECT current_org()) AND (SELECT may('approvals:read'))
+           AND ((SELECT sees_all_workspaces()) OR workspace_id = ANY ((SELECT seen_workspaces())::uuid[])));
 GRANT SELECT ON approval_editor TO countersign_app;
 
 CREATE POLICY approval_read ON approval FOR SELECT TO countersign_app
@@ -192,7 +197,8 @@ CREATE POLICY approval_decision_insert ON approval_decision FOR INSERT TO counte
 GRANT SELECT, INSERT ON approval_decision TO countersign_app;
 
 CREATE POLICY approval_release_read ON approval_release FOR SELECT TO countersign_app
-    USING (org_id = (SELECT current_org()) AND (SELECT may('approvals:read')));
+    USING (org_id = (SELECT current_org()) AND (SELECT may('approvals:read'))
+           AND ((SELECT sees_all_workspaces()) OR workspace_id = ANY ((SELECT seen_workspaces())::uuid[])));
 GRANT SELECT ON approval_release TO countersign_app;
 
 -- Which kinds need an approval everywhere: told by whoever knows the kinds. Only ever adds.
@@ -259,8 +265,8 @@ CREATE FUNCTION approval_subject_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NEW.changed_by IS NOT NULL THEN
-        INSERT INTO approval_editor (org_id, subject_kind, subject_id, actor_id)
-        VALUES (NEW.org_id, NEW.subject_kind, NEW.subject_id, NEW.changed_by) ON CONFLICT DO NOTHING;
+        INSERT INTO approval_editor (org_id, subject_kind, subject_id, version, workspace_id, actor_id)
+        VALUES (NEW.org_id, NEW.subject_kind, NEW.subject_id, NEW.version, NEW.workspace_id, NEW.changed_by);
     END IF;
     UPDATE approval a SET state = 'voided', decided_at = clock_timestamp()
     WHERE a.org_id = NEW.org_id AND a.subject_kind = NEW.subject_kind AND a.subject_id = NEW.subject_id
@@ -405,8 +411,10 @@ BEGIN
 END
 $$;
 
--- Why the acting person may not decide so; no row: they may. The first reason that no other would mend.
-CREATE FUNCTION approval_objection(a approval, verdict text) RETURNS TABLE (code text, sentence text)
+-- Why the acting person may not decide so at that moment; no row: they may. The first reason, in an order in
+-- which what nobody can mend comes first.
+CREATE FUNCTION approval_objection(a approval, verdict text, at timestamptz)
+    RETURNS TABLE (code text, sentence text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     who     member;
@@ -418,7 +426,7 @@ BEGIN
             ELSE format('this was %s already; nothing is left to decide', a.state) END;
         RETURN;
     END IF;
-    IF a.expires_at <= clock_timestamp() THEN
+    IF a.expires_at <= at THEN
         RETURN QUERY SELECT 'expired', 'nobody decided in time, so this expired; ask for it again';
         RETURN;
     END IF;
@@ -455,7 +463,12 @@ BEGIN
     IF NOT a.maker_may_decide
        AND (a.requested_by = who.actor_id
             OR EXISTS (SELECT FROM approval_editor e WHERE e.org_id = a.org_id AND e.subject_kind = a.subject_kind
-                       AND e.subject_id = a.subject_id AND e.actor_id = who.actor_id)) THEN
+                       AND e.subject_id = a.subject_id AND e.actor_id = who.actor_id
+                       -- A replay that was approved before had other makers.
+                       AND e.at > coalesce((SELECT max(p.decided_at) FROM approval p
+                                            WHERE p.org_id = a.org_id AND p.subject_kind = a.subject_kind
+                                              AND p.subject_id = a.subject_id AND p.state = 'approved'),
+                                           '-infinity'))) THEN
         RETURN QUERY SELECT 'maker', 'whoever asked for this or edited it does not decide on it; ask somebody else, or withdraw it';
         RETURN;
     END IF;
@@ -472,7 +485,7 @@ $$;
 CREATE FUNCTION approval_why_not(wanted uuid, verdict text) RETURNS TABLE (code text, sentence text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
     AS $$
-        SELECT o.code, o.sentence FROM approval a, approval_objection(a, verdict) o
+        SELECT o.code, o.sentence FROM approval a, approval_objection(a, verdict, clock_timestamp()) o
         WHERE a.approval_id = wanted AND a.org_id = current_org()
     $$;
 
@@ -482,6 +495,7 @@ CREATE FUNCTION approval_decide() RETURNS trigger
 DECLARE
     a   approval;
     why record;
+    at  timestamptz;
 BEGIN
     IF NEW.org_id IS DISTINCT FROM current_org() OR NEW.actor_id IS DISTINCT FROM current_actor() THEN
         RAISE EXCEPTION 'a decision is made in one''s own name' USING ERRCODE = 'insufficient_privilege';
@@ -493,7 +507,9 @@ BEGIN
     PERFORM FROM approval_subject s
     WHERE s.org_id = a.org_id AND s.subject_kind = a.subject_kind AND s.subject_id = a.subject_id FOR UPDATE;
     SELECT * INTO a FROM approval WHERE approval_id = NEW.approval_id FOR UPDATE;
-    SELECT * INTO why FROM approval_objection(a, NEW.decision);
+    -- Once both rows are held: one moment, in which it is in time or not.
+    at := clock_timestamp();
+    SELECT * INTO why FROM approval_objection(a, NEW.decision, at);
     IF FOUND THEN
         RAISE EXCEPTION '%', why.sentence USING ERRCODE = 'CS001';
     END IF;
@@ -501,7 +517,7 @@ BEGIN
         RAISE EXCEPTION 'the content hash is not that of this approval; look at what it holds now, then decide'
             USING ERRCODE = 'CS001';
     END IF;
-    NEW.decided_at := clock_timestamp();
+    NEW.decided_at := at;
     NEW.session_id := current_session();
     RETURN NEW;
 END
@@ -533,8 +549,9 @@ BEGIN
     UPDATE approval SET state = 'approved', decided_at = NEW.decided_at, released_job_id = (job ->> 'job_id')::uuid
     WHERE approval_id = a.approval_id;
     IF job IS NOT NULL THEN
-        INSERT INTO approval_release (approval_id, org_id, job_id, kind, kind_version, payload_hash, released_at)
-        VALUES (a.approval_id, a.org_id, (job ->> 'job_id')::uuid, job ->> 'kind',
+        INSERT INTO approval_release (approval_id, org_id, workspace_id, job_id, kind, kind_version, payload_hash,
+                                      released_at)
+        VALUES (a.approval_id, a.org_id, a.workspace_id, (job ->> 'job_id')::uuid, job ->> 'kind',
                 (job ->> 'kind_version')::smallint, sha256(convert_to((job -> 'payload')::text, 'UTF8')),
                 clock_timestamp());
     END IF;
@@ -680,7 +697,7 @@ CREATE TRIGGER job_batch_guard BEFORE INSERT OR UPDATE OF callback ON job_batch
     FOR EACH ROW EXECUTE FUNCTION later_guard();
 
 REVOKE ALL ON FUNCTION guard_kinds(text[]), needs_approval(uuid, text), guarded_by_rule(), acting_session(),
-    stepped_up_within(interval), approval_objection(approval, text), approval_why_not(uuid, text),
+    stepped_up_within(interval), approval_objection(approval, text, timestamptz), approval_why_not(uuid, text),
     approval_withdraw(uuid), approval_due_orgs(), approval_expire(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION guard_kinds(text[]), needs_approval(uuid, text), guarded_by_rule(),
     stepped_up_within(interval), approval_why_not(uuid, text), approval_withdraw(uuid), approval_due_orgs(),

@@ -12,7 +12,7 @@ use telemetry::metric;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::warn;
 
-use crate::error::{EnqueueError, QueueError, is_away};
+use crate::error::{EnqueueError, QueueError, is_away, refusal};
 use crate::ledger::insert::{Inserted, insert};
 use crate::ledger::{Ledger, Profile};
 use crate::new_job::NewJob;
@@ -91,6 +91,12 @@ async fn run(ledger: Ledger, receiver: Arc<Mutex<mpsc::Receiver<Call>>>) {
                     let alone = commit(&ledger, &mut connection, std::slice::from_ref(&call)).await;
                     let answer = alone.map_err(EnqueueError::from).map(|mut done| done.remove(0));
                     let _ = call.answer.send((call.job, answer));
+                }
+            }
+            Err(error) if calls.len() == 1 && refusal(&error).is_some() => {
+                // The ledger's own rules keep it out, in words for its caller.
+                if let Some(call) = calls.pop() {
+                    let _ = call.answer.send((call.job, Err(error.into())));
                 }
             }
             Err(error) => {

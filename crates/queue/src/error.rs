@@ -54,6 +54,9 @@ pub enum EnqueueError {
         /// What is wrong and what is allowed.
         problem: String,
     },
+    /// The ledger's own rules keep it out: its kind needs an approval.
+    #[error("{0}")]
+    NeedsApproval(String),
     /// The servers' fault, not the caller's.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -61,8 +64,17 @@ pub enum EnqueueError {
 
 impl From<sqlx::Error> for EnqueueError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Queue(error.into())
+        match refusal(&error) {
+            Some(sentence) => Self::NeedsApproval(sentence),
+            None => Self::Queue(error.into()),
+        }
     }
+}
+
+/// What a trigger of ours said: whole sentences under a code of their own.
+pub(crate) fn refusal(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?;
+    (error.code().as_deref() == Some("CS001")).then(|| error.message().to_owned())
 }
 
 /// Why an operator's action was not carried out.
@@ -92,7 +104,10 @@ pub enum OpsError {
 
 impl From<sqlx::Error> for OpsError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Queue(error.into())
+        match refusal(&error) {
+            Some(sentence) => Self::Conflict(sentence),
+            None => Self::Queue(error.into()),
+        }
     }
 }
 

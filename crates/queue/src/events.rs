@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use domain::{JobId, JobState, OrgId};
+use domain::{ApprovalId, JobId, JobState, OrgId};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamReadOptions, StreamReadReply};
@@ -35,11 +35,29 @@ pub struct JobChange {
     pub state: JobState,
 }
 
+/// One change of one approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApprovalChange {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// Where it stands now.
+    pub state: Arc<str>,
+    /// What it is about.
+    pub subject_kind: Arc<str>,
+}
+
 /// What a reader of the stream gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A change, with the id to resume after.
     Change {
+        /// Stream position.
+        id: String,
+        /// The change as JSON text.
+        json: String,
+    },
+    /// A change of an approval, with the id to resume after.
+    Approval {
         /// Stream position.
         id: String,
         /// The change as JSON text.
@@ -80,6 +98,15 @@ impl Events {
 
     /// Publishes changes of watched organisations; others cost nothing. Losing some is allowed.
     pub async fn publish(&self, changes: Vec<(OrgId, JobChange)>) {
+        self.add("c", changes).await;
+    }
+
+    /// The same for changes of approvals.
+    pub async fn publish_approvals(&self, changes: Vec<(OrgId, ApprovalChange)>) {
+        self.add("a", changes).await;
+    }
+
+    async fn add(&self, field: &'static str, changes: Vec<(OrgId, impl Serialize)>) {
         if changes.is_empty() {
             return;
         }
@@ -94,7 +121,7 @@ impl Events {
                 self.dispatch.keys().events(org),
                 redis::streams::StreamMaxlen::Approx(KEPT),
                 "*",
-                &[("c", json)],
+                &[(field, json)],
             )
             .ignore();
         }
@@ -185,6 +212,8 @@ impl Watch {
                 self.from.clone_from(&entry.id);
                 if let Some(json) = entry.get::<String>("c") {
                     events.push(Event::Change { id: entry.id, json });
+                } else if let Some(json) = entry.get::<String>("a") {
+                    events.push(Event::Approval { id: entry.id, json });
                 }
             }
         }

@@ -49,6 +49,27 @@ const ROWS: &[&str] = &[
     "INSERT INTO audit_entry (entry_id, org_id, at, standing, action, subject_kind, subject_id, content)
      VALUES (gen_random_uuid(), $1, now(), 'system', 'job.cancel', 'job', 'j', '{}')",
     "INSERT INTO audit_pending (entry_id, org_id) SELECT entry_id, org_id FROM audit_entry WHERE org_id = $1",
+    "INSERT INTO approval_rule (org_id, subject_kind, roles, needed, expires_after_s)
+     VALUES ($1, 'job_replay', '{owner}', 1, 3600)",
+    // Approvals are written by their own triggers' leave only: rows for looking at are put past them.
+    "WITH quiet AS MATERIALIZED (SELECT set_config('session_replication_role', 'replica', true))
+     INSERT INTO approval_subject (org_id, subject_kind, subject_id, content_hash)
+     SELECT $1, 'noun', 'one', sha256('') FROM quiet",
+    "WITH quiet AS MATERIALIZED (SELECT set_config('session_replication_role', 'replica', true))
+     INSERT INTO approval_editor (org_id, subject_kind, subject_id, version, actor_id)
+     SELECT $1, 'noun', 'one', 1, gen_random_uuid() FROM quiet",
+    "WITH quiet AS MATERIALIZED (SELECT set_config('session_replication_role', 'replica', true))
+     INSERT INTO approval (approval_id, org_id, subject_kind, subject_id, content, content_hash, summary, requested_at,
+                           roles, needed, maker_may_decide, step_up, expires_at, state)
+     SELECT gen_random_uuid(), $1, 'noun', 'one', '{}', sha256(''), 's', now(), '{owner}', 1, false, false, now(),
+            'pending' FROM quiet",
+    "WITH quiet AS MATERIALIZED (SELECT set_config('session_replication_role', 'replica', true))
+     INSERT INTO approval_decision (approval_id, actor_id, org_id, decision, content_hash, decided_at)
+     SELECT approval_id, gen_random_uuid(), org_id, 'approve', content_hash, now() FROM quiet, approval
+     WHERE org_id = $1",
+    "WITH quiet AS MATERIALIZED (SELECT set_config('session_replication_role', 'replica', true))
+     INSERT INTO approval_release (approval_id, org_id, job_id, kind, kind_version, payload_hash, released_at)
+     SELECT approval_id, org_id, gen_random_uuid(), 'k', 1, content_hash, now() FROM quiet, approval WHERE org_id = $1",
 ];
 
 /// Tables whose rows the app may write and never read back.
@@ -58,6 +79,7 @@ const BLIND: &[&str] = &["audit_pending"];
 const PLATFORM: &[(&str, &str, Platform)] = &[
     ("_sqlx_migrations", "success", Platform::Open),
     ("account", "name", Platform::Hidden),
+    ("guarded_kind", "always", Platform::Open),
     ("lane", "mode", Platform::Open),
     ("worker", "state", Platform::Open),
 ];

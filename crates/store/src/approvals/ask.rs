@@ -111,6 +111,27 @@ pub async fn edit(tx: &mut Tx, approval: ApprovalId, content: Box<RawValue>) -> 
     Ok(asked)
 }
 
+/// Gives a subject that was decided on before, and now comes up again, the content it has this time. What waits
+/// for a decision stays as it is: asking for the same again is refused by [`ask`].
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn renew(tx: &mut Tx, ask: &Ask) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE approval_subject s SET content_hash = sha256(convert_to($3, 'UTF8'))
+         WHERE s.org_id = current_org() AND s.subject_kind = $1 AND s.subject_id = $2
+           AND NOT EXISTS (SELECT FROM approval a WHERE a.org_id = s.org_id AND a.subject_kind = s.subject_kind
+                           AND a.subject_id = s.subject_id AND a.state = 'pending'
+                           AND a.expires_at > clock_timestamp())",
+    )
+    .bind(&ask.subject_kind)
+    .bind(&ask.subject_id)
+    .bind(ask.content.get())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 async fn insert(tx: &mut Tx, ask: &Ask, replaces: Option<ApprovalId>) -> Result<Asked, StoreError> {
     let approval_id = ApprovalId::new();
     let requested_by = tx.actor_id();

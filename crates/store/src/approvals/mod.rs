@@ -14,11 +14,11 @@ mod rule;
 mod show;
 mod state;
 
-pub use ask::{Ask, Asked, ask, edit};
+pub use ask::{Ask, Asked, ask, edit, renew};
 pub use decide::{DecideError, Decided, Decision, Released, decide, withdraw};
 pub use expiry::{Expired, expire_due};
 pub use guard::{Guarded, declare_guarded, guarded_by_rule, needs_approval};
 pub use list::{Filter, Summary, list};
 pub use rule::{DEFAULT_EXPIRY_S, Rule, RuleSpec, delete_rule, put_rule, rules};
-pub use show::{DecisionMade, Detail, Editor, Objection, detail};
+pub use show::{DecisionMade, Detail, Editor, Objection, detail, visible};
 pub use state::{State, UnknownState};

@@ -1,5 +1,7 @@
 //! One approval with everything a decision needs.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use domain::ApprovalId;
 use sqlx::FromRow;
@@ -94,10 +96,10 @@ pub async fn detail(tx: &mut Tx, approval: ApprovalId) -> Result<Detail, StoreEr
     .fetch_all(tx.conn())
     .await?;
     let editors = sqlx::query_as(
-        "SELECT e.actor_id, w.name AS actor_name, e.first_at
+        "SELECT e.actor_id, w.name AS actor_name, min(e.at) AS first_at
          FROM approval_editor e LEFT JOIN actor w ON w.actor_id = e.actor_id
          WHERE e.org_id = current_org() AND e.subject_kind = $1 AND e.subject_id = $2
-         ORDER BY e.first_at, e.actor_id LIMIT 100",
+         GROUP BY 1, 2 ORDER BY 3, 1 LIMIT 100",
     )
     .bind(&head.summary.subject_kind)
     .bind(&head.summary.subject_id)
@@ -115,4 +117,18 @@ pub async fn detail(tx: &mut Tx, approval: ApprovalId) -> Result<Detail, StoreEr
         replaced_by: head.replaced_by,
         objection,
     })
+}
+
+/// Those of the approvals that the transaction's actor sees.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn visible(tx: &mut Tx, approvals: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+    let seen: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT approval_id FROM approval WHERE approval_id = ANY($1) AND org_id = current_org()",
+    )
+    .bind(approvals)
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(seen.into_iter().collect())
 }

@@ -40,7 +40,7 @@ async fn nothing_of_an_approval_is_changed_by_hand() {
         "UPDATE guarded_kind SET always = false".into(),
         "ALTER TABLE job DISABLE TRIGGER job_guard".into(),
         "SET LOCAL session_replication_role = replica".into(),
-        "SELECT approval_objection(a, 'approve') FROM approval a".into(),
+        "SELECT approval_objection(a, 'approve', now()) FROM approval a".into(),
     ] {
         assert_eq!(refused(&desk, &desk.owner, &statement).await, "42501", "{statement}");
     }
@@ -181,4 +181,25 @@ async fn an_approval_is_asked_for_in_ones_own_name() {
     );
     let mut tx = Tx::for_actor(&desk.store, &reader).await.unwrap();
     assert!(ask(&mut tx, &request).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guarded_job_spoils_nobodys_commit() {
+    let desk = Desk::open().await;
+    let queue = desk.db.queue().await;
+    let tries = (0..200).map(|n| {
+        let (queue, org) = (queue.clone(), desk.org);
+        let kind = if n % 20 == 7 { "payouts.send" } else { "system.noop" };
+        tokio::spawn(async move { (n, queue.enqueue(testkit::job(org, kind, &json!({ "n": n }))).await) })
+    });
+    for attempt in tries.collect::<Vec<_>>() {
+        let (n, outcome) = attempt.await.unwrap();
+        match outcome {
+            Ok(_) => assert!(n % 20 != 7, "{n}"),
+            Err(error) => {
+                assert!(n % 20 == 7 && error.to_string().contains("POST /v1/approvals"), "{n}: {error}");
+            }
+        }
+    }
+    assert_eq!(desk.count("SELECT count(*) FROM job").await, 190);
 }

@@ -179,7 +179,7 @@ impl Desk {
                 "SELECT count(*) FROM approval_decision d JOIN approval a USING (approval_id)
                  WHERE NOT a.maker_may_decide AND (a.requested_by = d.actor_id OR EXISTS (
                      SELECT FROM approval_editor e WHERE e.subject_kind = a.subject_kind
-                       AND e.subject_id = a.subject_id AND e.actor_id = d.actor_id AND e.first_at < d.decided_at))",
+                       AND e.subject_id = a.subject_id AND e.actor_id = d.actor_id AND e.at < d.decided_at))",
             ),
         ] {
             assert_eq!(self.count(broken).await, 0, "{rule}");

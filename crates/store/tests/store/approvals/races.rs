@@ -216,19 +216,16 @@ async fn expiry_that_passes_during_the_call() {
     let outcomes = play("approve against expiry", &desk, async |desk, mut dice| {
         let (asked, _) = desk.asked_by(&desk.manager).await;
         desk.force(
-            "UPDATE approval SET expires_at = clock_timestamp() + interval '4 ms' WHERE approval_id = $1",
+            "UPDATE approval SET expires_at = clock_timestamp() + interval '12 ms' WHERE approval_id = $1",
             asked.approval_id.0,
         )
         .await;
-        let (before, after, sweeps) = (dice.roll() % 6000, dice.roll() % 1000, dice.roll() % 9000);
+        let (before, after, sweeps) = (dice.roll() % 12000, dice.roll() % 1000, dice.roll() % 15000);
         let sweep = async {
             pause(sweeps).await;
             expire_due(&desk.store).await.unwrap();
         };
-        let (approved, ()) = tokio::join!(
-            desk.approve_slowly(&desk.owner, &asked, before, after),
-            sweep
-        );
+        let (approved, ()) = tokio::join!(desk.approve_slowly(&desk.owner, &asked, before, after), sweep);
         match approved {
             Ok(true) => "in time".into(),
             Err(why) if why.contains("expired") => "too late".into(),

@@ -403,12 +403,15 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         table: "approval_editor",
         key: "subject_id",
-        bound: Bound::Org,
-        row: ("org_id, subject_kind, subject_id, actor_id", "org, 'job:k', fresh::text, actor"),
+        bound: Bound::Room,
+        row: (
+            "org_id, workspace_id, subject_kind, subject_id, version, actor_id",
+            "org, room, 'job:k', fresh::text, 1, actor",
+        ),
         existing: None,
         select: Needs::May(P::ApprovalsRead),
         insert: Needs::Refused,
-        update: ("first_at", Needs::Refused),
+        update: ("at", Needs::Refused),
         delete: Needs::Refused,
     },
     Rule {
@@ -444,10 +447,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         table: "approval_release",
         key: "approval_id",
-        bound: Bound::Org,
+        bound: Bound::Room,
         row: (
-            "approval_id, org_id, job_id, kind, kind_version, payload_hash, released_at",
-            "fresh, org, fresh, 'k', 1, sha256('{}'::bytea), now()",
+            "approval_id, org_id, workspace_id, job_id, kind, kind_version, payload_hash, released_at",
+            "fresh, org, room, fresh, 'k', 1, sha256('{}'::bytea), now()",
         ),
         existing: None,
         select: Needs::May(P::ApprovalsRead),
