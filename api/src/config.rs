@@ -1,9 +1,12 @@
 //! The API's settings: read from the environment in one place, refused at start when they contradict.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
+
+use ipnet::IpNet;
+use url::{Host, Url};
 
 /// How the API listens and what it allows.
 #[derive(Clone, Debug)]
@@ -21,6 +24,12 @@ pub struct ApiConfig {
     pub body_timeout: Duration,
     /// Event streams open at once in this process. `COUNTERSIGN_MAX_STREAMS`, default 256.
     pub max_streams: usize,
+    /// Where browsers find us; cookies are bound to it. `COUNTERSIGN_PUBLIC_URL`, default `http://` and the
+    /// address listened on; https, except on this machine itself.
+    pub public_url: Url,
+    /// Networks of the proxies whose X-Forwarded-For is believed. `COUNTERSIGN_TRUSTED_PROXIES`, separated by
+    /// commas, default none.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Longest a checked token may be trusted.
@@ -36,8 +45,16 @@ impl Default for ApiConfig {
             token_cache: Duration::from_secs(5),
             body_timeout: Duration::from_secs(30),
             max_streams: 256,
+            public_url: local_url(8080),
+            trusted_proxies: Vec::new(),
         }
     }
+}
+
+/// The address of this machine as its own browser sees it.
+#[allow(clippy::expect_used)]
+fn local_url(port: u16) -> Url {
+    Url::parse(&format!("http://localhost:{port}")).expect("an address made of fixed words and a number")
 }
 
 /// A setting that can't be used, and what to write instead.
@@ -79,17 +96,59 @@ impl ApiConfig {
                 expected: "write at most 60000, for revoked tokens keep working that long",
             });
         }
+        let listen = read(&get, "COUNTERSIGN_LISTEN", "write an address and a port, such as 127.0.0.1:8080")?
+            .unwrap_or(base.listen);
         Ok(Self {
-            listen: read(&get, "COUNTERSIGN_LISTEN", "write an address and a port, such as 127.0.0.1:8080")?
-                .unwrap_or(base.listen),
+            listen,
             rate_per_s,
             burst: read(&get, "COUNTERSIGN_API_BURST", number)?.unwrap_or(rate_per_s),
             token_cache,
             body_timeout: millis("COUNTERSIGN_BODY_TIMEOUT_MS")?.unwrap_or(base.body_timeout),
             max_streams: read(&get, "COUNTERSIGN_MAX_STREAMS", "write a whole number")?
                 .unwrap_or(base.max_streams),
+            public_url: public_url(&get)?.unwrap_or_else(|| local_url(listen.port())),
+            trusted_proxies: trusted_proxies(&get)?,
         })
     }
+
+    /// Whether cookies travel over https only.
+    #[must_use]
+    pub fn secure_cookies(&self) -> bool {
+        self.public_url.scheme() == "https"
+    }
+}
+
+fn public_url(get: impl Fn(&str) -> Option<String>) -> Result<Option<Url>, ConfigError> {
+    let name = "COUNTERSIGN_PUBLIC_URL";
+    let expected =
+        "write https:// and the host that browsers use, without a path (http:// only for localhost)";
+    let Some(url) = read::<Url>(&get, name, expected)? else { return Ok(None) };
+    let local = match url.host() {
+        Some(Host::Domain(host)) => host == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let bare =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !bare || !(url.scheme() == "https" && url.has_host() || url.scheme() == "http" && local) {
+        return Err(ConfigError { name, value: url.to_string(), expected });
+    }
+    Ok(Some(url))
+}
+
+fn trusted_proxies(get: impl Fn(&str) -> Option<String>) -> Result<Vec<IpNet>, ConfigError> {
+    let name = "COUNTERSIGN_TRUSTED_PROXIES";
+    let value = get(name).unwrap_or_default();
+    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items
+        .map(|item| item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)))
+        .collect::<Result<_, _>>()
+        .map_err(|_| ConfigError {
+            name,
+            value: value.clone(),
+            expected: "write addresses or networks such as 10.0.0.0/8, separated by commas",
+        })
 }
 
 fn read<T: FromStr>(
@@ -112,12 +171,19 @@ mod tests {
             ApiConfig::from(move |asked| (asked == name).then(|| value.to_owned()))
         };
         assert_eq!(of("COUNTERSIGN_LISTEN", "0.0.0.0:9000").unwrap().listen.port(), 9000);
+        assert!(of("COUNTERSIGN_PUBLIC_URL", "https://c.example").unwrap().secure_cookies());
+        assert!(!of("COUNTERSIGN_PUBLIC_URL", "http://127.0.0.1:8080").unwrap().secure_cookies());
+        assert_eq!(of("COUNTERSIGN_TRUSTED_PROXIES", "10.0.0.0/8, ::1").unwrap().trusted_proxies.len(), 2);
         let slow = of("COUNTERSIGN_API_RATE", "10").unwrap();
         assert_eq!((slow.rate_per_s.get(), slow.burst.get()), (10, 10));
         for (name, value) in [
             ("COUNTERSIGN_LISTEN", "8080"),
             ("COUNTERSIGN_API_RATE", "0"),
             ("COUNTERSIGN_TOKEN_CACHE_MS", "60001"),
+            ("COUNTERSIGN_PUBLIC_URL", "http://countersign.example"),
+            ("COUNTERSIGN_PUBLIC_URL", "https://countersign.example/app"),
+            ("COUNTERSIGN_PUBLIC_URL", "countersign.example"),
+            ("COUNTERSIGN_TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
         ] {
             let error = of(name, value).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");

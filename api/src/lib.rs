@@ -3,8 +3,8 @@
 //! A 202 means that the job is committed. Every error is problem details with a code that has a page in
 //! `docs/errors`. The routes are one file each; the document at `/openapi.json` is generated from them.
 //!
-//! Refuses to call a provider (it can't see one), to run a job, and to let anybody act without a token
-//! whose scope the handler's own signature states.
+//! Refuses to call a provider (it can't see one), to run a job, and to let anybody act without a session
+//! or token that may do what the handler's own signature states.
 
 mod auth;
 mod config;
@@ -21,9 +21,10 @@ use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use auth::passwords;
 pub use config::{ApiConfig, ConfigError};
 pub use serve::serve;
-pub use state::Api;
+pub use state::{Api, ApiKeys};
 
 /// Everything this process answers.
 pub fn app(api: Api) -> Router {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
@@ -18,12 +18,19 @@ use crate::problem::{Code, ProblemBody};
     components(schemas(ProblemBody, jobs::FieldError)),
     modifiers(&Token),
     tags(
+        (name = "sign-in", description = "Getting in and out."),
+        (name = "me", description = "Whoever is signed in: their account, second factor and sessions."),
+        (name = "people", description = "Who belongs to the organisation: people, invitations, workspaces, API tokens."),
         (name = "jobs", description = "Enqueue jobs and see how they go."),
         (name = "dead letters", description = "Jobs that gave up: see why, replay or set aside."),
         (name = "lanes", description = "Where jobs wait: pause, resume, drain your organisation's share."),
         (name = "limits", description = "Rates that all workers share."),
         (name = "schedules", description = "Jobs that come back by the calendar."),
+        (name = "audit", description = "Who changed what, when and from where; and the proof that it was not altered."),
+        (name = "approvals", description = "What must be countersigned before it happens."),
         (name = "fleet", description = "Kinds of jobs, and the workers that run them."),
+        (name = "secrets", description = "Credentials of outside systems: they go in sealed and never come out."),
+        (name = "inbound webhooks", description = "Where providers' webhooks arrive, and what arrived."),
         (name = "process", description = "Health, figures and documents of this process; no token needed."),
     )
 )]
@@ -38,7 +45,13 @@ impl Modify for Token {
             .bearer_format("cst_…")
             .description(Some("An API token, made with `countersign token create`."))
             .build();
-        openapi.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+        let session = ApiKeyValue::with_description(
+            "__Host-countersign",
+            "The cookie of a signed-in person. Changes also need the header `X-CSRF-Token`.",
+        );
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     }
 }
 
@@ -80,24 +93,41 @@ macro_rules! problem_sets {
 
 problem_sets! {
     /// A route behind a token that reads.
-    Reads: BadQuery BadCursor BadPath TokenMissing TokenRefused ScopeMissing InvalidRequest SearchTooSlow
+    Reads: BadQuery BadCursor BadPath TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient CsrfRefused InvalidRequest SearchTooSlow
         RateLimited Internal DatabaseAway;
     /// The same for one thing.
-    ReadsOne: BadQuery BadPath TokenMissing TokenRefused ScopeMissing NotFound InvalidRequest SearchTooSlow
+    ReadsOne: BadQuery BadPath TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient CsrfRefused NotFound InvalidRequest SearchTooSlow
         RateLimited Internal DatabaseAway;
     /// A route behind a token that takes a body and makes something.
-    Takes: BadJson BadIdempotencyKey TokenMissing TokenRefused ScopeMissing BodyTimeout Conflict IdempotencyKeyReused
-        PayloadTooLarge BodyTooLarge UnsupportedMediaType InvalidRequest InvalidPayload UnknownKind UnknownVersion
+    Takes: BadJson BadIdempotencyKey TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient CsrfRefused BodyTimeout Conflict IdempotencyKeyReused
+        ApprovalRequired PayloadTooLarge BodyTooLarge UnsupportedMediaType InvalidRequest InvalidPayload UnknownKind UnknownVersion
         RateLimited Internal DatabaseAway ShuttingDown;
     /// A route behind a token that changes one thing.
-    Changes: BadJson BadPath TokenMissing TokenRefused ScopeMissing NotFound BodyTimeout Conflict
+    Changes: BadJson BadPath TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient CsrfRefused NotFound BodyTimeout Conflict
         ConfirmationRequired ApprovalRequired PayloadTooLarge BodyTooLarge UnsupportedMediaType InvalidRequest
         InvalidPayload UnknownKind UnknownVersion SearchTooSlow RateLimited Internal DatabaseAway ShuttingDown;
+    /// A decision on an approval.
+    Decides: BadJson BadPath TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient StepUpRequired CsrfRefused NotFound
+        BodyTimeout Conflict ApprovalRequired PayloadTooLarge BodyTooLarge UnsupportedMediaType InvalidRequest RateLimited
+        IdempotencyKeyReused Internal DatabaseAway ShuttingDown;
+    /// The same where something is sealed.
+    Seals: BadJson BadPath TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient CsrfRefused NotFound BodyTimeout
+        Conflict BodyTooLarge UnsupportedMediaType InvalidRequest RateLimited Internal DatabaseAway KeysMissing
+        ShuttingDown;
+    /// Where providers' webhooks arrive.
+    TakesHooks: HookRefused BadPath BodyTimeout BodyTooLarge RateLimited Internal DatabaseAway KeysMissing ShuttingDown;
     /// The event stream.
-    Streams: TokenMissing TokenRefused ScopeMissing RateLimited TooManyStreams Internal DatabaseAway RedisAway;
+    Streams: TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient CsrfRefused RateLimited TooManyStreams Internal DatabaseAway RedisAway;
     /// A read that needs Redis.
-    ReadsRedis: BadQuery TokenMissing TokenRefused ScopeMissing InvalidRequest RateLimited Internal DatabaseAway
+    ReadsRedis: BadQuery TokenMissing TokenRefused SessionEnded ScopeMissing RoleInsufficient CsrfRefused InvalidRequest RateLimited Internal DatabaseAway
         RedisAway;
+    /// A signed-in person's own things.
+    Mine: BadJson BadPath TokenMissing TokenRefused SessionEnded PersonRequired CsrfRefused CodeRefused NotFound
+        BodyTimeout Conflict BodyTooLarge UnsupportedMediaType InvalidRequest RateLimited SignInSlowed Internal
+        DatabaseAway SignInNotSetUp;
+    /// The door, for people who are not in yet.
+    Door: BadJson SignInRefused SecondFactorRequired CsrfRefused BodyTimeout LinkRefused BodyTooLarge
+        UnsupportedMediaType InvalidRequest SignInSlowed Internal DatabaseAway SignInNotSetUp;
     /// A public page.
     Public: Internal;
 }

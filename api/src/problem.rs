@@ -67,6 +67,16 @@ codes! {
     TokenMissing = "token_missing", UNAUTHORIZED, "No API token was sent";
     TokenRefused = "token_refused", UNAUTHORIZED, "The API token is not valid";
     ScopeMissing = "scope_missing", FORBIDDEN, "The API token may not do this";
+    RoleInsufficient = "role_insufficient", FORBIDDEN, "The person's role may not do this";
+    PersonRequired = "person_required", FORBIDDEN, "This is for signed-in people";
+    StepUpRequired = "step_up_required", FORBIDDEN, "A fresh second factor is needed";
+    CsrfRefused = "csrf_refused", FORBIDDEN, "The request did not come from our own pages";
+    SignInRefused = "sign_in_refused", UNAUTHORIZED, "Sign-in was refused";
+    SecondFactorRequired = "second_factor_required", UNAUTHORIZED, "A second factor is needed";
+    SessionEnded = "session_ended", UNAUTHORIZED, "The session is over";
+    CodeRefused = "code_refused", FORBIDDEN, "The code is not right";
+    LinkRefused = "link_refused", GONE, "The link works no longer";
+    HookRefused = "hook_refused", UNAUTHORIZED, "The webhook was not accepted";
     NotFound = "not_found", NOT_FOUND, "There is no such thing here";
     NoSuchRoute = "no_such_route", NOT_FOUND, "There is no such route";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The route does not take this method";
@@ -74,7 +84,7 @@ codes! {
     Conflict = "conflict", CONFLICT, "The thing is not in a state for this";
     IdempotencyKeyReused = "idempotency_key_reused", CONFLICT, "The idempotency key was used for something else";
     ConfirmationRequired = "confirmation_required", CONFLICT, "This reaches people outside and needs a confirmation";
-    ApprovalRequired = "approval_required", CONFLICT, "This moves money and needs an approval";
+    ApprovalRequired = "approval_required", CONFLICT, "This needs an approval";
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "The payload is too large";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The request body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
@@ -83,11 +93,14 @@ codes! {
     UnknownKind = "unknown_kind", UNPROCESSABLE_ENTITY, "There is no such job kind";
     UnknownVersion = "unknown_version", UNPROCESSABLE_ENTITY, "The kind does not take this payload version";
     SearchTooSlow = "search_too_slow", UNPROCESSABLE_ENTITY, "The search took too long";
+    SignInSlowed = "sign_in_slowed", TOO_MANY_REQUESTS, "Too many tries";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     TooManyStreams = "too_many_streams", TOO_MANY_REQUESTS, "Too many open event streams";
+    KeysMissing = "keys_missing", SERVICE_UNAVAILABLE, "There are no keys to seal secrets with";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something broke on our side";
     DatabaseAway = "database_away", SERVICE_UNAVAILABLE, "PostgreSQL is not available";
     RedisAway = "redis_away", SERVICE_UNAVAILABLE, "Redis is not available";
+    SignInNotSetUp = "sign_in_not_set_up", SERVICE_UNAVAILABLE, "Sign-in is not set up";
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE, "This process is shutting down";
 }
 
@@ -321,6 +334,7 @@ impl From<EnqueueError> for Problem {
                 Self::new(Code::BadIdempotencyKey, format!("the idempotency key {problem}"))
             }
             EnqueueError::Invalid { field, problem } => Self::field(format!("/{field}"), problem),
+            EnqueueError::NeedsApproval(sentence) => Self::new(Code::ApprovalRequired, sentence),
             EnqueueError::Queue(error) => error.into(),
         }
     }

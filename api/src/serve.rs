@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use store::accounts::throttle;
 use tokio::net::TcpListener;
 
 use crate::routes::health;
@@ -15,6 +17,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How often the servers' gauges are brought up to date.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often what sign-ins left behind is taken away.
+const PRUNE_EVERY: Duration = Duration::from_secs(300);
 
 /// Answers on `listener` until `stop` is done; then takes no more, ends the event streams and waits a
 /// little for the answers under way.
@@ -34,8 +39,11 @@ pub async fn serve(
         }
     });
     tokio::spawn(look_after_servers(api.clone()));
+    tokio::spawn(prune_sign_ins(api.clone()));
     let begun = stopping.clone();
-    let serving = axum::serve(listener, crate::app(api)).with_graceful_shutdown(async move {
+    // Who calls is known by the connection's address.
+    let app = crate::app(api).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
         stop.await;
         begun.cancel();
     });
@@ -53,6 +61,20 @@ async fn look_after_servers(api: Api) {
         tokio::select! {
             () = stopping.cancelled() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Keeps the throttle's buckets, forgotten devices and old resets from piling up.
+async fn prune_sign_ins(api: Api) {
+    let stopping = api.stopping().clone();
+    while !stopping.is_cancelled() {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+        }
+        if let Err(error) = throttle::prune(api.store(), api.now()).await {
+            tracing::debug!(%error, "old sign-in data was not taken away");
         }
     }
 }

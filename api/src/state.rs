@@ -9,9 +9,21 @@ use store::Store;
 use telemetry::Metrics;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use vault::{AuthKeys, SealingKeys};
 
-use crate::auth::Tokens;
+use crate::auth::{Passwords, Sessions, Tokens};
 use crate::config::ApiConfig;
+use crate::problem::{Code, Problem};
+use crate::routes::approvals::guards::Guards;
+
+/// The keys this process holds. What needs one that is not there says so and does nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ApiKeys {
+    /// For sessions, access tokens and second factors.
+    pub auth: Option<Arc<AuthKeys>>,
+    /// For storing credentials that only workers can read.
+    pub sealing: Option<Arc<SealingKeys>>,
+}
 
 /// What the API is made of. Cheap to clone.
 #[derive(Clone)]
@@ -22,9 +34,14 @@ struct Inner {
     queue: Queue,
     registry: Arc<Registry>,
     config: ApiConfig,
+    keys: ApiKeys,
     metrics: Option<Metrics>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
+    sessions: Sessions,
+    passwords: Passwords,
+    guards: Guards,
+    hook_rates: crate::routes::hooks::Rates,
     streams: Arc<Semaphore>,
     stopping: CancellationToken,
 }
@@ -37,17 +54,23 @@ impl Api {
         queue: Queue,
         registry: Arc<Registry>,
         config: ApiConfig,
+        keys: ApiKeys,
         metrics: Option<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self(Arc::new(Inner {
             tokens: Tokens::new(store.clone(), clock.clone(), &config),
+            sessions: Sessions::new(store.clone(), clock.clone(), &config),
+            passwords: Passwords::default(),
+            guards: Guards::new(store.clone(), &registry),
+            hook_rates: crate::routes::hooks::Rates::default(),
             streams: Arc::new(Semaphore::new(config.max_streams)),
             stopping: CancellationToken::new(),
             store,
             queue,
             registry,
             config,
+            keys,
             metrics,
             clock,
         }))
@@ -93,6 +116,44 @@ impl Api {
 
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.0.tokens
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    /// The keys of sessions and second factors.
+    pub(crate) fn auth_keys(&self) -> Result<&AuthKeys, Problem> {
+        self.0.keys.auth.as_deref().ok_or_else(|| {
+            Problem::new(
+                Code::SignInNotSetUp,
+                "this process has no keys for signing in; run countersign keys init and set COUNTERSIGN_KEYS_DIR",
+            )
+        })
+    }
+
+    /// The keys that credentials are sealed with, if this process has them.
+    pub(crate) fn sealing_keys(&self) -> Option<&SealingKeys> {
+        self.0.keys.sealing.as_deref()
+    }
+
+    /// Which kinds need an approval.
+    pub(crate) fn guards(&self) -> &Guards {
+        &self.0.guards
+    }
+
+    /// Whether this program knows the kind, at any version.
+    pub(crate) fn knows(&self, kind: &str) -> bool {
+        self.0.registry.all().into_iter().any(|policy| policy.kind == kind)
+    }
+
+    /// How often each address of inbound webhooks is knocked at.
+    pub(crate) fn hook_rates(&self) -> &crate::routes::hooks::Rates {
+        &self.0.hook_rates
     }
 
     pub(crate) fn streams(&self) -> &Arc<Semaphore> {

@@ -1,13 +1,18 @@
 //! The caller, as an extractor that states what they must be allowed.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use domain::Permission;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
-use store::{Actor, Origin};
+use store::accounts::sessions::Presented;
+use store::{Actor, Standing};
 
+use super::cookies::Cookie;
+use super::sessions::Named;
+use super::{access_tokens, csrf, origin};
 use crate::edge::RequestId;
 use crate::problem::{Code, Problem};
 use crate::state::Api;
@@ -44,31 +49,99 @@ impl<P: Needs> FromRequestParts<Api> for Caller<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let actor = api.tokens().admit(bearer(&parts.headers)?).await?;
+        let actor = Admitted::of(parts, api).await?.actor;
         if !actor.permissions.has(P::PERMISSION) {
-            let detail = format!("this needs the scope {}; make a token that has it", P::PERMISSION);
-            return Err(Problem::new(Code::ScopeMissing, detail));
+            return Err(lacking(&actor, P::PERMISSION));
         }
-        let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.0.to_string());
-        let origin = Origin { request_id: Some(request_id.as_str().into()), address: None };
-        Ok(Self { actor: actor.from(origin), request_id, permission: PhantomData })
+        Ok(Self { request_id: request_id(parts), actor, permission: PhantomData })
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return Err(Problem::new(Code::TokenMissing, "send an API token as Authorization: Bearer cst_…")
-            .with_header(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"countersign\""),
-            ));
-    };
+/// A signed-in person, whatever their role.
+pub(crate) struct Person {
+    pub(crate) actor: Actor,
+    pub(crate) session: Arc<Presented>,
+    /// The session was shown by its cookie, not by an access token.
+    pub(crate) by_cookie: bool,
+}
+
+impl FromRequestParts<Api> for Person {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Admitted { actor, session, by_cookie } = Admitted::of(parts, api).await?;
+        let session = session.ok_or_else(|| {
+            Problem::new(Code::PersonRequired, "an API token is nobody; sign in to do this as a person")
+        })?;
+        Ok(Self { actor, session, by_cookie })
+    }
+}
+
+/// Whoever was let in, by whatever they showed.
+struct Admitted {
+    actor: Actor,
+    session: Option<Arc<Presented>>,
+    by_cookie: bool,
+}
+
+impl Admitted {
+    /// An API token or an access token in the Authorization header, else the session's cookie.
+    async fn of(parts: &Parts, api: &Api) -> Result<Self, Problem> {
+        let origin = origin::origin(parts, api.config());
+        if let Some(token) = bearer(&parts.headers)? {
+            if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
+                let actor = api.tokens().admit(token).await?.from(origin);
+                return Ok(Self { actor, session: None, by_cookie: false });
+            }
+            let id = access_tokens::session_of(api.auth_keys()?, token, api.now())?;
+            let session = api.sessions().admit(Named::Id(id)).await?;
+            let actor = session.actor.clone().from(origin);
+            return Ok(Self { actor, session: Some(session), by_cookie: false });
+        }
+        let sent = Cookie::Session.sent(&parts.headers, api.config()).ok_or_else(missing)?;
+        if sent.is_empty() {
+            return Err(missing());
+        }
+        // Another shape finds no session either: the answer is the same.
+        let hash = super::cookies::hash(sent);
+        let session = api.sessions().admit(Named::Token(hash)).await?;
+        csrf::check(api.auth_keys()?, &hash, &parts.method, &parts.headers)?;
+        let actor = session.actor.clone().from(origin);
+        Ok(Self { actor, session: Some(session), by_cookie: true })
+    }
+}
+
+fn lacking(actor: &Actor, permission: Permission) -> Problem {
+    match actor.standing {
+        Standing::Person(role) => Problem::new(
+            Code::RoleInsufficient,
+            format!("this needs {permission}, which the role {role} does not have; ask an owner"),
+        ),
+        Standing::Token | Standing::System => Problem::new(
+            Code::ScopeMissing,
+            format!("this needs the scope {permission}; make a token that has it"),
+        ),
+    }
+}
+
+fn request_id(parts: &Parts) -> String {
+    parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.0.to_string())
+}
+
+fn missing() -> Problem {
+    Problem::new(Code::TokenMissing, "sign in, or send an API token as Authorization: Bearer cst_…")
+        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"countersign\""))
+}
+
+/// The token of the Authorization header; none without that header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let token = value
         .to_str()
         .ok()
         .and_then(|value| value.split_once(' '))
         .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()));
-    token.ok_or_else(|| {
+    token.map(Some).ok_or_else(|| {
         super::tokens::refused("the Authorization header must read Bearer, a space and the token")
     })
 }

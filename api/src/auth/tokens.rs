@@ -1,76 +1,70 @@
-//! Checked tokens, remembered for a few seconds, so that thousands of requests a second do not each ask
-//! PostgreSQL; and the local rate limit of each token.
-//!
-//! The price: a revoked token works until its entry is that old, on each process.
+//! Checked API tokens and their local rate limit.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use domain::{Clock, TokenId};
+use domain::Clock;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::{HeaderValue, header};
 use store::{Actor, Store, tokens};
 use uuid::Uuid;
 
+use super::cache::{Cache, Memory};
 use crate::config::ApiConfig;
 use crate::problem::{Code, Problem};
-
-/// Most tokens remembered; beyond it the memory starts afresh.
-const MOST: usize = 10_000;
 
 /// Strange tokens looked up in PostgreSQL a second: guessing must not become its load. Tokens that were
 /// good a moment ago don't count, so guessing does not lock them out either.
 const LOOK_UPS_PER_S: NonZeroU32 = NonZeroU32::new(500).unwrap();
 
-/// A use is written down at most this often.
-const TOUCH_EVERY: Duration = Duration::from_secs(60);
-
 type Hash = [u8; 32];
 
 pub(crate) struct Tokens {
     shared: Arc<Shared>,
-    rates: DefaultKeyedRateLimiter<Uuid>,
-    look_ups: DefaultDirectRateLimiter,
-    clock: DefaultClock,
+    limits: Limits,
 }
 
 struct Shared {
     store: Store,
     now: Arc<dyn Clock>,
-    known: RwLock<HashMap<Hash, Arc<Known>>>,
-    unknown: RwLock<HashMap<Hash, Instant>>,
-    touched: RwLock<HashMap<TokenId, Instant>>,
-    trust: Duration,
+    cache: Cache<Hash, tokens::Presented>,
 }
 
-/// What PostgreSQL last said of a token.
-struct Known {
-    token: tokens::Presented,
-    checked: Instant,
-    renewing: AtomicBool,
+/// How much one token or session may ask, and how many strange ones are looked up.
+pub(super) struct Limits {
+    rates: DefaultKeyedRateLimiter<Uuid>,
+    look_ups: DefaultDirectRateLimiter,
+    clock: DefaultClock,
 }
 
-impl Tokens {
-    pub(crate) fn new(store: Store, now: Arc<dyn Clock>, config: &ApiConfig) -> Self {
+impl Limits {
+    pub(super) fn new(config: &ApiConfig) -> Self {
         let quota = Quota::per_second(config.rate_per_s).allow_burst(config.burst);
         Self {
-            shared: Arc::new(Shared {
-                store,
-                now,
-                known: RwLock::default(),
-                unknown: RwLock::default(),
-                touched: RwLock::default(),
-                trust: config.token_cache,
-            }),
             rates: RateLimiter::keyed(quota),
             look_ups: RateLimiter::direct(Quota::per_second(LOOK_UPS_PER_S)),
             clock: DefaultClock::default(),
         }
+    }
+
+    /// One request of a token or session.
+    pub(super) fn check(&self, id: Uuid) -> Result<(), Problem> {
+        self.rates.check_key(&id).map_err(|wait| limited(wait.wait_time_from(self.clock.now())))
+    }
+
+    /// One look-up of something never seen.
+    pub(super) fn check_look_up(&self) -> Result<(), Problem> {
+        self.look_ups.check().map_err(|wait| limited(wait.wait_time_from(self.clock.now())))
+    }
+}
+
+impl Tokens {
+    pub(crate) fn new(store: Store, now: Arc<dyn Clock>, config: &ApiConfig) -> Self {
+        let cache = Cache::new(config.token_cache);
+        Self { shared: Arc::new(Shared { store, now, cache }), limits: Limits::new(config) }
     }
 
     /// Whoever the token lets in.
@@ -78,78 +72,58 @@ impl Tokens {
         let Some(hash) = tokens::hash(secret) else {
             return Err(refused("what was sent is no API token; it begins with cst_ and has 47 characters"));
         };
-        let known = match self.shared.remembered(&hash) {
-            Memory::Fresh(known) => Some(known),
+        let token = match self.shared.cache.recall(&hash) {
+            Memory::Fresh { value, renew } => {
+                if renew {
+                    self.shared.renew(hash);
+                }
+                Some(value)
+            }
             Memory::Stale => self.shared.look_up(hash).await?,
             Memory::Unknown => None,
             Memory::Strange => {
-                if let Err(wait) = self.look_ups.check() {
-                    return Err(limited(wait.wait_time_from(self.clock.now())));
-                }
+                self.limits.check_look_up()?;
                 self.shared.look_up(hash).await?
             }
         };
-        let Some(known) = known else {
+        let Some(token) = token else {
             return Err(refused("there is no such token; make one with countersign token create"));
         };
-        let token = &known.token;
-        check_times(token, self.shared.now.now())?;
-        self.rates
-            .check_key(&token.token_id.0)
-            .map_err(|wait| limited(wait.wait_time_from(self.clock.now())))?;
+        check_times(&token, self.shared.now.now())?;
+        self.limits.check(token.token_id.0)?;
         Ok(token.actor.clone())
+    }
+
+    /// Asks PostgreSQL again at the next use of every token: one of them was revoked here.
+    pub(crate) fn forget(&self, token: domain::TokenId) {
+        self.shared.cache.forget(|known| known.token_id == token);
     }
 }
 
 impl Shared {
-    /// What is remembered of a token. An answer that is getting old is renewed beside the request, so that
-    /// a busy token never waits for PostgreSQL.
-    fn remembered(self: &Arc<Self>, hash: &Hash) -> Memory {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
-        let Some(known) = known else {
-            let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner);
-            let refused = unknown.get(hash).is_some_and(|checked| checked.elapsed() < self.trust);
-            return if refused { Memory::Unknown } else { Memory::Strange };
-        };
-        let age = known.checked.elapsed();
-        if age >= self.trust {
-            return Memory::Stale;
-        }
-        if age >= self.trust * 3 / 4 && !known.renewing.swap(true, Ordering::Relaxed) {
-            let (shared, hash) = (self.clone(), *hash);
-            tokio::spawn(async move {
-                if let Err(error) = shared.look_up(hash).await {
-                    tracing::debug!(?error, "a token could not be checked again yet");
-                }
-            });
-        }
-        Memory::Fresh(known)
+    fn renew(self: &Arc<Self>, hash: Hash) {
+        let shared = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = shared.look_up(hash).await {
+                tracing::debug!(?error, "a token could not be checked again yet");
+            }
+        });
     }
 
-    async fn look_up(self: &Arc<Self>, hash: Hash) -> Result<Option<Arc<Known>>, Problem> {
-        // The age counts from before the question: what happens meanwhile must not be trusted longer.
+    async fn look_up(self: &Arc<Self>, hash: Hash) -> Result<Option<Arc<tokens::Presented>>, Problem> {
         let checked = Instant::now();
-        let Some(token) = tokens::look_up(&self.store, &hash).await? else {
-            self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
-            remember(&self.unknown, hash, checked);
-            return Ok(None);
-        };
-        self.touch(&token);
-        let known = Arc::new(Known { token, checked, renewing: AtomicBool::new(false) });
-        remember(&self.known, hash, known.clone());
-        Ok(Some(known))
+        let token = tokens::look_up(&self.store, &hash).await?;
+        if let Some(token) = &token {
+            self.touch(hash, token);
+        }
+        Ok(self.cache.keep(hash, token, checked))
     }
 
     /// Notes the use of a token, beside the request.
-    fn touch(self: &Arc<Self>, token: &tokens::Presented) {
-        let mut touched = self.touched.write().unwrap_or_else(PoisonError::into_inner);
-        if touched.get(&token.token_id).is_some_and(|at| at.elapsed() < TOUCH_EVERY) {
+    fn touch(self: &Arc<Self>, hash: Hash, token: &tokens::Presented) {
+        if !self.cache.touch_due(hash) {
             return;
         }
-        if touched.len() >= MOST {
-            touched.clear();
-        }
-        touched.insert(token.token_id, Instant::now());
         let (store, org, id) = (self.store.clone(), token.actor.org_id, token.token_id);
         tokio::spawn(async move {
             if let Err(error) = tokens::touch(&store, org, id).await {
@@ -157,26 +131,6 @@ impl Shared {
             }
         });
     }
-}
-
-/// What this process knows of a presented token.
-enum Memory {
-    /// Checked a moment ago.
-    Fresh(Arc<Known>),
-    /// Was good when it was last checked, too long ago.
-    Stale,
-    /// Was no token a moment ago.
-    Unknown,
-    /// Never seen.
-    Strange,
-}
-
-fn remember<V>(all: &RwLock<HashMap<Hash, V>>, hash: Hash, value: V) {
-    let mut all = all.write().unwrap_or_else(PoisonError::into_inner);
-    if all.len() >= MOST {
-        all.clear();
-    }
-    all.insert(hash, value);
 }
 
 fn check_times(token: &tokens::Presented, now: DateTime<Utc>) -> Result<(), Problem> {
@@ -199,7 +153,7 @@ pub(super) fn refused(detail: &str) -> Problem {
 fn limited(wait: Duration) -> Problem {
     Problem::new(
         Code::RateLimited,
-        "this token makes more requests than it may; slow down, or send jobs in batches",
+        "this token or session makes more requests than it may; slow down, or send jobs in batches",
     )
     .retry_after(wait)
 }

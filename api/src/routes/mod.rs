@@ -1,17 +1,17 @@
 //! The routes, one file each, and the few checks several of them make.
 
-mod approvals;
+pub(crate) mod approvals;
 mod audit;
 mod batches;
 mod dead;
 mod events;
 pub(crate) mod health;
-mod hooks;
+pub(crate) mod hooks;
 pub(crate) mod jobs;
 mod kinds;
 mod lanes;
 mod limits;
-mod me;
+pub(crate) mod me;
 mod metrics;
 mod people;
 mod schedules;
@@ -61,4 +61,9 @@ fn check_reason(reason: &str) -> Result<&str, Problem> {
 /// A name no lane can have is a lane that is not there.
 fn check_lane_name(lane: &str) -> Result<(), Problem> {
     if lane.contains('\0') { Err(not_found("lane")) } else { Ok(()) }
+}
+
+/// PostgreSQL's text can't hold U+0000.
+fn no_nul_in(pointer: &str, text: &str) -> Result<(), Problem> {
+    if text.contains('\0') { Err(Problem::field(pointer, "must not contain the character U+0000")) } else { Ok(()) }
 }

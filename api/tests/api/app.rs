@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Api, ApiConfig};
+use api::{Api, ApiConfig, ApiKeys};
 use chrono::{DateTime, Utc};
-use domain::{ActorId, OrgId, Permissions, SystemClock};
+use domain::{ActorId, Clock, OrgId, Permissions, SystemClock};
 use jobs::Registry;
 use queue::Queue;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -31,24 +31,28 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) async fn start() -> Self {
-        Self::with(TestDb::new().await, ApiConfig::default()).await
+        Self::configured(ApiConfig::default()).await
     }
 
     pub(crate) async fn configured(config: ApiConfig) -> Self {
-        Self::with(TestDb::new().await, config).await
+        Self::clocked(config, Arc::new(SystemClock)).await
+    }
+
+    /// One whose time the test sets.
+    pub(crate) async fn clocked(config: ApiConfig, clock: Arc<dyn Clock>) -> Self {
+        Self::with(TestDb::new().await, config, clock).await
     }
 
     pub(crate) async fn on(servers: &OwnServers) -> Self {
-        Self::with(TestDb::on(servers).await, ApiConfig::default()).await
+        Self::with(TestDb::on(servers).await, ApiConfig::default(), Arc::new(SystemClock)).await
     }
 
-    async fn with(db: TestDb, config: ApiConfig) -> Self {
+    async fn with(db: TestDb, config: ApiConfig, clock: Arc<dyn Clock>) -> Self {
         let store = db.store();
         let queue = db.queue().await;
         let metrics = telemetry::install_recorder().unwrap();
         let registry = Arc::new(Registry::standard().unwrap());
-        let api =
-            Api::new(store.clone(), queue.clone(), registry, config, Some(metrics), Arc::new(SystemClock));
+        let api = Api::new(store.clone(), queue.clone(), registry, config, keys(), Some(metrics), clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
@@ -114,6 +118,12 @@ impl App {
     pub(crate) async fn echo(&self) -> String {
         self.enqueue(&json!({ "kind": "system.echo", "payload": { "message": "hello" } })).await
     }
+}
+
+/// Keys of this test only.
+fn keys() -> ApiKeys {
+    let auth = vault::AuthKeys::from_lines("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "test").unwrap();
+    ApiKeys { auth: Some(Arc::new(auth)), sealing: None }
 }
 
 impl Drop for App {

@@ -15,3 +15,4 @@ mod pages;
 mod refusals;
 mod schedules;
 mod show;
+mod sign_in;

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use api::{Api, ApiConfig};
+use api::{Api, ApiConfig, ApiKeys};
 use domain::SystemClock;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
+use crate::commands::audit::declare_kinds;
 use crate::config::Config;
 use crate::operator::registry;
-use crate::{database, listener};
+use crate::{approvals, database, listener};
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -36,9 +37,25 @@ pub(crate) async fn run(args: Args, config: &Config, stop: CancellationToken) ->
     // Taken before the wait, so that a wrong address is told at once.
     let listener = listener::bind(settings.listen, "COUNTERSIGN_LISTEN").await?;
     let Some((store, queue)) = database::serve(config, &servers, 12, &stop).await? else { return Ok(()) };
+    let registry = Arc::new(registry()?);
+    declare_kinds(&store, &registry);
+    approvals::declare(&store, &registry).await?;
     info!(address = %listener.local_addr()?, "the API listens");
-    let api = Api::new(store, queue, Arc::new(registry()?), settings, Some(metrics), Arc::new(SystemClock));
+    let keys = api_keys(&config.keys)?;
+    if keys.auth.is_none() {
+        warn!("there are no keys for signing in, so only API tokens work; run countersign keys init and set COUNTERSIGN_KEYS_DIR");
+    }
+    let api =
+        Api::new(store, queue, registry, settings, keys, Some(metrics), Arc::new(SystemClock));
     api::serve(listener, api, stop.cancelled_owned()).await.context("the listener broke")?;
     info!("the API has stopped");
     Ok(())
+}
+
+/// The keys the API works with; it can do without, and says what it can't do then.
+fn api_keys(keys: &vault::KeyConfig) -> anyhow::Result<ApiKeys> {
+    Ok(ApiKeys {
+        auth: vault::if_any(keys.auth_keys())?.map(Arc::new),
+        sealing: vault::if_any(keys.sealing_keys())?.map(Arc::new),
+    })
 }

@@ -122,6 +122,12 @@ metrics_list! {
         "HTTP answers by route template, method and status code.";
     HTTP_REQUEST_SECONDS = "countersign_http_request_seconds", Histogram, Seconds, ["route", "method"], SHORT_SECONDS_BUCKETS,
         "Time to answer an HTTP request, by route template and method.";
+    PASSWORD_HASHES_TOTAL = "countersign_password_hashes_total", Counter, Count, [], NO_BUCKETS,
+        "Passwords hashed or checked; a flood of guesses must not raise its rate.";
+    SIGN_INS_TOTAL = "countersign_sign_ins_total", Counter, Count, ["outcome"], NO_BUCKETS,
+        "Tries to sign in (outcome: let_in, refused, second_factor, slowed).";
+    HOOKS_TOTAL = "countersign_hooks_total", Counter, Count, ["provider", "outcome"], NO_BUCKETS,
+        "Webhooks that arrived (outcome: taken, repeated, or why it was refused).";
     BUILD_INFO = "countersign_build_info", Gauge, Count, ["version"], NO_BUCKETS,
         "Always 1; the label says which version this process runs.";
 }

@@ -1,0 +1,11 @@
+//! Signing in, and what signed-in people do with their own account.
+
+pub(crate) mod browser;
+pub(crate) mod people;
+
+mod bad_input;
+mod csrf;
+mod door;
+mod reset;
+mod second_factor;
+mod sessions;
