@@ -15,6 +15,40 @@ pub struct Args {
 pub enum What {
     /// The queue engine, on private PostgreSQL and Valkey.
     Queue(QueueArgs),
+    /// The audit log: many writers, one chain.
+    Audit(AuditArgs),
+    /// What row-level security costs where a million jobs are read.
+    Rls(RlsArgs),
+}
+
+/// Arguments of `countersign bench audit`.
+#[derive(Clone, Debug, Parser)]
+pub struct AuditArgs {
+    /// Entries in all.
+    #[arg(long, default_value_t = 20_000, value_parser = counts(1_000_000))]
+    pub entries: usize,
+    /// Writers at once.
+    #[arg(long, default_value_t = 200, value_parser = counts(1_000))]
+    pub writers: usize,
+}
+
+/// Arguments of `countersign bench rls`.
+#[derive(Clone, Debug, Parser)]
+pub struct RlsArgs {
+    /// Jobs in all, a tenth of them open.
+    #[arg(long, default_value_t = 1_000_000, value_parser = counts(5_000_000))]
+    pub jobs: usize,
+    /// Reads of each sort, each way.
+    #[arg(long, default_value_t = 500, value_parser = counts(100_000))]
+    pub samples: usize,
+}
+
+/// A count from 1 to `most`.
+fn counts(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse() {
+        Ok(count) if (1..=most).contains(&count) => Ok(count),
+        _ => Err(format!("write a whole number from 1 to {most}")),
+    }
 }
 
 /// Arguments of `countersign bench queue`.

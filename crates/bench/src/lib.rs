@@ -5,6 +5,7 @@
 //! machine, bounded in count and time.
 
 mod args;
+mod audit;
 mod baseline;
 mod fsync;
 mod http;
@@ -12,6 +13,7 @@ mod idle;
 mod measure;
 mod report;
 mod rig;
+mod rls;
 mod scenarios;
 
 use anyhow::{Context, Result};
@@ -23,7 +25,11 @@ pub use args::{Args, What};
 /// # Errors
 /// When the servers can't be started or a count does not come out.
 pub async fn run(args: Args, json: bool) -> Result<()> {
-    let What::Queue(args) = args.what;
+    let args = match args.what {
+        What::Queue(args) => args,
+        What::Audit(args) => return audit::run(&args, json).await.context("the benchmark did not finish"),
+        What::Rls(args) => return rls::run(&args, json).await.context("the benchmark did not finish"),
+    };
     let report = scenarios::queue(&args, json).await.context("the benchmark did not finish")?;
     report.print(json)
 }

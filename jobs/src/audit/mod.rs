@@ -2,22 +2,13 @@
 
 mod verify;
 
-use domain::OrgId;
-use domain::ports::PortFuture;
-use serde_json::Value;
-
 pub use verify::VerifyLog;
 
-/// Hears how many of how many links are done.
-pub type VerifyProgress<'a> = dyn Fn(u64, u64) + Send + Sync + 'a;
+/// The public keys that audit checkpoints are checked with.
+pub trait CheckpointKeys: Send + Sync + 'static {
+    /// Whether there is any; without one signatures are not looked at, and the report says so.
+    fn any(&self) -> bool;
 
-/// Looks through an organisation's audit log.
-pub trait AuditVerifier: Send + Sync + 'static {
-    /// Answers the report as JSON, with `intact` and what was found. The error is a sentence: the log could
-    /// not be read to its end, and trying again may help.
-    fn verify<'a>(
-        &'a self,
-        org: OrgId,
-        progress: &'a VerifyProgress<'a>,
-    ) -> PortFuture<'a, Result<Value, String>>;
+    /// Whether the key of this id signed this message. None: there is no such key here.
+    fn check(&self, key_id: &str, message: &[u8], signature: &[u8]) -> Option<bool>;
 }

@@ -27,7 +27,7 @@ pub use checker::{CheckSignature, Checker};
 pub use checkpoint::{Checkpoint, Signer, checkpoint, checkpoints, message};
 pub use csv::{CSV_HEAD, csv_row};
 pub use entry::{Entry, Subject};
-pub use export::{ExportLine, Linked, Range, linked, range, verify_export};
+pub use export::{Counts, ExportLine, Linked, Range, linked, range, verify_export};
 pub use keeper::{Keeper, extend, orgs};
 pub use kinds::declare_kinds;
 pub use list::{Filter, Recorded, get, list};
