@@ -4,6 +4,7 @@
 //! Refuses to hold SQL of its own, to know a job kind by name outside the demo, and to print a stack
 //! trace: an error is a sentence, its causes and exit code 1; a wrong command line is exit code 2.
 
+mod approvals;
 mod cli;
 mod commands;
 mod config;

@@ -32,7 +32,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Watch jobs change
 ///
 /// Only changes of jobs that you may see. Each is an event `job` whose data is `{"job_id", "kind", "lane", "state"}` and whose id can be sent
-/// as `Last-Event-ID` to go on after it. An event `reset` says that changes were missed: read the lists again.
+/// as `Last-Event-ID` to go on after it. Approvals that you may see come as events `approval` whose data is
+/// `{"approval_id", "state", "subject_kind"}`. An event `reset` says that changes were missed: read the lists again.
 #[utoipa::path(
     get,
     path = "/v1/events",
@@ -117,7 +118,21 @@ struct About {
 fn job_of(change: &Change) -> Option<Uuid> {
     match change {
         Change::Change { json, .. } => serde_json::from_str::<About>(json).ok().map(|about| about.job_id),
-        Change::Reset => None,
+        Change::Approval { .. } | Change::Reset => None,
+    }
+}
+
+#[derive(Deserialize)]
+struct AboutApproval {
+    approval_id: Uuid,
+}
+
+fn approval_of(change: &Change) -> Option<Uuid> {
+    match change {
+        Change::Approval { json, .. } => {
+            serde_json::from_str::<AboutApproval>(json).ok().map(|about| about.approval_id)
+        }
+        Change::Change { .. } | Change::Reset => None,
     }
 }
 
@@ -128,8 +143,14 @@ async fn seen(api: &Api, actor: &Actor, changes: Vec<Change>) -> Result<Vec<Chan
         true => HashSet::new(),
         false => store::jobs::visible(&mut Tx::for_reader(api.store(), actor).await?, &jobs).await?,
     };
+    let approvals: Vec<Uuid> = changes.iter().filter_map(approval_of).collect();
+    let approvals = match approvals.is_empty() {
+        true => HashSet::new(),
+        false => store::approvals::visible(&mut Tx::for_reader(api.store(), actor).await?, &approvals).await?,
+    };
     let shown = |change: &Change| match change {
         Change::Change { .. } => job_of(change).is_some_and(|job| visible.contains(&job)),
+        Change::Approval { .. } => approval_of(change).is_some_and(|one| approvals.contains(&one)),
         Change::Reset => true,
     };
     Ok(changes.into_iter().filter(shown).collect())
@@ -138,6 +159,7 @@ async fn seen(api: &Api, actor: &Actor, changes: Vec<Change>) -> Result<Vec<Chan
 fn written(change: Change) -> Event {
     match change {
         Change::Change { id, json } => Event::default().event("job").id(id).data(json),
+        Change::Approval { id, json } => Event::default().event("approval").id(id).data(json),
         Change::Reset => Event::default().event("reset").data("{}"),
     }
 }

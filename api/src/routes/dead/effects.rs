@@ -46,7 +46,7 @@ pub(super) fn check(effect: Option<EffectClass>, kind: &str, confirm: bool) -> R
         ReplayNeeds::Approval => Err(Problem::new(
             Code::ApprovalRequired,
             format!(
-                "{kind} moves money: look up what became of it first; it is not replayed without an approval"
+                "{kind} moves money: look up what became of each, then replay them one by one, which asks for an approval"
             ),
         )),
     }

@@ -1,7 +1,8 @@
 //! `/v1/dead`: jobs that gave up, and what may be done with them.
 //!
 //! What a replay needs is decided by the effect class of its kind: reading and writing need nothing,
-//! what reaches people needs a confirmation, what moves money needs an approval and is refused here.
+//! what reaches people needs a confirmation, what moves money, or is guarded by a rule, needs an approval: it is
+//! asked for instead, one job at a time.
 
 mod discard;
 mod discard_many;
@@ -10,6 +11,7 @@ mod filter;
 mod groups;
 mod list;
 mod replay;
+mod replay_approval;
 mod replay_many;
 
 use utoipa_axum::router::OpenApiRouter;

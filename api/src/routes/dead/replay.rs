@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use domain::{JobId, JobState, WorkspaceId};
 use queue::ops;
 use serde::Deserialize;
@@ -12,11 +13,13 @@ use store::audit::Entry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::effects;
+use super::{effects, replay_approval};
 use crate::auth::{Caller, DeadWrite};
 use crate::input::{InPath, OptionalJson};
 use crate::openapi::Changes;
 use crate::problem::Problem;
+use crate::routes::approvals::ask::ApprovalAsked;
+use crate::routes::approvals::content::{Amount, Case};
 use crate::routes::jobs::Requeued;
 use crate::state::Api;
 
@@ -30,11 +33,20 @@ pub(crate) struct ReplayRequest {
     /// Needed for kinds that reach people or systems outside.
     #[serde(default)]
     confirm: bool,
+    /// Where an approval is needed: what whoever decides is told.
+    #[schema(min_length = 1, max_length = 500)]
+    summary: Option<String>,
+    /// Where an approval is needed: what supports it, such as what the provider said became of the first try.
+    #[schema(value_type = Option<Object>)]
+    evidence: Option<Box<RawValue>>,
+    /// Where an approval is needed: the money it moves.
+    amount: Option<Amount>,
 }
 
 /// Replay a dead letter
 ///
-/// It keeps its id and gets fresh attempts.
+/// It keeps its id and gets fresh attempts. A kind that moves money, or that a rule guards, is not replayed at once:
+/// an approval of `job_replay` is asked for, and the last approval replays it.
 #[utoipa::path(
     post,
     path = "/v1/dead/{job_id}/replay",
@@ -43,28 +55,39 @@ pub(crate) struct ReplayRequest {
     security(("token" = ["dead:write"])),
     params(("job_id" = Uuid, Path, description = "The job.")),
     request_body = Option<ReplayRequest>,
-    responses((status = 200, description = "It is in its lane again.", body = Requeued), Changes),
+    responses(
+        (status = 200, description = "It is in its lane again.", body = Requeued),
+        (status = 202, description = "It waits for an approval.", body = ApprovalAsked,
+            headers(("Location" = String, description = "Where the approval is."))),
+        Changes,
+    ),
 )]
 pub(crate) async fn replay(
     State(api): State<Api>,
     caller: Caller<DeadWrite>,
     InPath(job_id): InPath<Uuid>,
     OptionalJson(request): OptionalJson<ReplayRequest>,
-) -> Result<Json<Requeued>, Problem> {
+) -> Result<Response, Problem> {
     let actor = &caller.actor;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
-    let job = store::jobs::detail(&mut tx, JobId(job_id)).await?.job;
+    let dead = store::jobs::detail(&mut tx, JobId(job_id)).await?;
+    let job = &dead.job;
     if job.state.0 == JobState::Dead && job.discarded_at.is_none() {
-        effects::check(
-            effects::effect_of(&api, &job.kind, Some(job.kind_version)),
-            &job.kind,
-            request.confirm,
-        )?;
+        let effect = effects::effect_of(&api, &job.kind, Some(job.kind_version));
+        let by_approval = replay_approval::is_needed(&api, actor, &job.kind, effect);
+        if !by_approval {
+            effects::check(effect, &job.kind, request.confirm)?;
+        }
         if let Some(payload) = &request.payload {
             // Checked as a new job's would be; stored as it came, for the job keeps its version.
             api.registry()
                 .prepare(actor.org_id, &job.kind, Some(job.kind_version), payload.clone())?
                 .check(api.now())?;
+        }
+        if by_approval {
+            let summary = request.summary.unwrap_or_else(|| format!("Run {} {job_id} again", job.kind));
+            let case = Case { summary, evidence: request.evidence, amount: request.amount };
+            return replay_approval::ask(&api, actor, tx, &dead, request.payload, case).await;
         }
     }
     let after = ops::dead::replay(
@@ -83,5 +106,5 @@ pub(crate) async fn replay(
     tx.record(entry).await?;
     tx.commit().await?;
     api.queue().after(after).await;
-    Ok(Json(Requeued { job_id, state: JobState::Queued }))
+    Ok(Json(Requeued { job_id, state: JobState::Queued }).into_response())
 }

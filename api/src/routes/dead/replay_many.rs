@@ -111,6 +111,7 @@ pub(crate) async fn replay_many(
     order.sort_by_key(|kind| std::cmp::Reverse(kind.replay_needs as u8));
     for kind in &order {
         effects::check(kind.effect, &kind.kind, request.confirm)?;
+        api.guards().check(actor.org_id, &kind.kind)?;
     }
     // Kind by kind: a dead letter of another kind that arrives meanwhile was not asked about.
     let mut afters = Vec::new();

@@ -80,8 +80,15 @@ pub(crate) struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    /// The job this request asks for, checked as far as it can be without the ledger.
+    /// The job this request asks for, checked as far as it can be without the ledger. One that needs an approval
+    /// is refused, also among its successors: nothing may enqueue it by itself.
     pub(crate) fn prepare(&self, request: JobRequest) -> Result<NewJob, Problem> {
+        self.api.guards().check(self.actor.org_id, &request.kind)?;
+        self.prepare_for_approval(request)
+    }
+
+    /// The same for a job that waits for its approval.
+    pub(crate) fn prepare_for_approval(&self, request: JobRequest) -> Result<NewJob, Problem> {
         let successors = count(&request.then);
         if successors > MAX_SUCCESSORS {
             let message =
@@ -128,7 +135,8 @@ impl Asker<'_> {
             .into_iter()
             .enumerate()
             .map(|(at, next)| {
-                self.one(next, Some(belongs)).map_err(|problem| problem.below(&format!("/then/{at}")))
+                let allowed = self.api.guards().check(org, &next.kind);
+                allowed.and_then(|()| self.one(next, Some(belongs))).map_err(|problem| problem.below(&format!("/then/{at}")))
             })
             .collect::<Result<_, _>>()?;
         job.check(self.api.now())?;
