@@ -67,7 +67,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
             Code::BodyTooLarge,

@@ -51,9 +51,18 @@ pub(crate) enum Command {
     Limits(commands::limits::Command),
     /// The worker processes that live, and those that left lately
     Workers(commands::workers::Args),
+    /// The audit log: read it, prove it, export it
+    #[command(subcommand)]
+    Audit(commands::audit::Command),
+    /// Who may sign in: make the first owner, list people
+    #[command(subcommand)]
+    Admin(commands::admin::Command),
     /// API tokens
     #[command(subcommand)]
     Token(commands::token::Command),
+    /// Keys: made, shown, added, and what they hold moved to the newest
+    #[command(subcommand)]
+    Keys(commands::keys::Command),
     /// Show the secrets with which an endpoint's webhooks are signed
     WebhookSecret(commands::webhook_secret::Args),
     /// Ask a URL whether it answers with success: for health checks where there is no curl

@@ -8,10 +8,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use providers::oidc::OidcConfig;
+use providers::smtp::SmtpConfig;
 use providers::webhook::Exception;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use telemetry::LogFormat;
+use vault::KeyConfig;
 
 use crate::dev::home::{Home, RunningHere};
 use crate::when;
@@ -20,6 +23,8 @@ use crate::when;
 const APP_ROLE: &str = "countersign_app";
 /// The role the engine acts as when it shares the owner's login.
 const ENGINE_ROLE: &str = "countersign_engine";
+/// The role a worker opens credentials as when it shares the owner's login.
+const VAULT_ROLE: &str = "countersign_vault";
 
 /// Settings of one process.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +38,9 @@ pub(crate) struct Config {
     /// `COUNTERSIGN_ENGINE_DATABASE_URL`: a login for the queue; default: `DATABASE_URL` and `SET ROLE
     /// countersign_engine`.
     pub(crate) engine_database_url: Option<SecretString>,
+    /// `COUNTERSIGN_VAULT_DATABASE_URL`: a login for opening credentials, for workers and `keys` only; default:
+    /// `DATABASE_URL` and `SET ROLE countersign_vault`.
+    pub(crate) vault_database_url: Option<SecretString>,
     /// `REDIS_URL`.
     pub(crate) redis_url: Option<SecretString>,
     /// `COUNTERSIGN_NAMESPACE`: prefix of every key in Redis, default `countersign`.
@@ -51,6 +59,17 @@ pub(crate) struct Config {
     /// `COUNTERSIGN_WEBHOOK_KEYS`: the keys that endpoints' signing secrets are derived from, newest
     /// first, separated by commas.
     pub(crate) webhook_keys: Vec<SecretString>,
+    /// `COUNTERSIGN_SMTP_URL`, `COUNTERSIGN_MAIL_FROM`, `COUNTERSIGN_MAIL_REPLY_TO`,
+    /// `COUNTERSIGN_SMTP_TIMEOUT_SECONDS`: the mail server, as whom, where answers go, and how long one mail
+    /// may take.
+    pub(crate) smtp: Option<SmtpConfig>,
+    /// `COUNTERSIGN_OIDC_ISSUER`, `COUNTERSIGN_OIDC_CLIENT_ID`, `COUNTERSIGN_OIDC_CLIENT_SECRET`,
+    /// `COUNTERSIGN_OIDC_SCOPES`: the identity provider people may sign in with.
+    pub(crate) oidc: Option<OidcConfig>,
+    /// `COUNTERSIGN_KEYS_DIR`, or `COUNTERSIGN_AUTH_KEYS`, `COUNTERSIGN_VAULT_PRIVATE_KEYS`,
+    /// `COUNTERSIGN_VAULT_PUBLIC_KEYS`, `COUNTERSIGN_AUDIT_KEY`, `COUNTERSIGN_AUDIT_PUBLIC_KEY`: where the
+    /// keys are. Each process loads those it uses.
+    pub(crate) keys: KeyConfig,
     /// `COUNTERSIGN_DEV_SECONDS`: `dev` stops by itself after this.
     pub(crate) dev_for: Option<Duration>,
     /// `COUNTERSIGN_TEST_DATABASE_URL`: a PostgreSQL for `with-servers` to hand on.
@@ -77,6 +96,8 @@ pub(crate) struct Servers {
     pub(crate) app: Login,
     /// For the queue.
     pub(crate) engine: Login,
+    /// For opening credentials; none when no login for it is set.
+    pub(crate) vault: Option<Login>,
     /// Redis; none when only the database is set.
     pub(crate) redis: Option<SecretString>,
     /// The organisation to act in when none is named.
@@ -97,6 +118,7 @@ impl Config {
             database_url: database("DATABASE_URL")?,
             app_database_url: database("COUNTERSIGN_APP_DATABASE_URL")?,
             engine_database_url: database("COUNTERSIGN_ENGINE_DATABASE_URL")?,
+            vault_database_url: database("COUNTERSIGN_VAULT_DATABASE_URL")?,
             redis_url: text("REDIS_URL").map(checked_redis).transpose()?,
             namespace: text("COUNTERSIGN_NAMESPACE").map(checked_namespace).transpose()?,
             metrics_listen: text("COUNTERSIGN_METRICS_LISTEN")
@@ -120,6 +142,9 @@ impl Config {
                 Some(other) => bail!("COUNTERSIGN_WEBHOOK_ALLOW_HTTP={other} can't be used; write true or false"),
             },
             webhook_keys: items(text("COUNTERSIGN_WEBHOOK_KEYS").as_deref()).map(SecretString::from).collect(),
+            smtp: SmtpConfig::from(&get).context("mail can't be sent as it is set up")?,
+            oidc: OidcConfig::from(&get).context("the identity provider can't be used as it is set up")?,
+            keys: KeyConfig::from_env(&get)?,
             dev_for: text("COUNTERSIGN_DEV_SECONDS")
                 .map(|value| when::length(&value).map_err(anyhow::Error::msg).context("COUNTERSIGN_DEV_SECONDS can't be used"))
                 .transpose()?,
@@ -163,11 +188,13 @@ impl Config {
         };
         let app = login(&self.app_database_url, APP_ROLE);
         let engine = login(&self.engine_database_url, ENGINE_ROLE);
+        let vault = login(&self.vault_database_url, VAULT_ROLE);
         if let (Some(app), Some(engine)) = (app, engine) {
             return Ok(Servers {
                 owner: self.database_url.clone(),
                 app,
                 engine,
+                vault,
                 redis: self.redis_url.clone(),
                 org: self.org.clone(),
             });
@@ -186,6 +213,7 @@ impl Config {
         Servers {
             app: Login { url: url.clone(), role: Some(APP_ROLE) },
             engine: Login { url: url.clone(), role: Some(ENGINE_ROLE) },
+            vault: Some(Login { url: url.clone(), role: Some(VAULT_ROLE) }),
             owner: Some(url),
             redis: Some(running.redis_url.into()),
             org: self.org.clone().or(Some(running.org)),

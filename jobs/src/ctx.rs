@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use domain::mail::Mailer;
 use domain::oidc::IdentityProvider;
-use domain::ports::{WebhookSecrets, WebhookSender};
+use domain::ports::{SecretAsk, Vault, VaultFault, WebhookSecrets, WebhookSender};
 use domain::{ActorId, Clock, JobError, JobId, OrgId, WorkspaceId};
 use queue::NewJob;
+use secrecy::SecretString;
 use store::{Store, StoreError, Tx};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::audit::AuditVerifier;
+use crate::audit::CheckpointKeys;
 use crate::{Job, new_job};
 
 /// Facts about the attempt that runs.
@@ -60,8 +61,10 @@ pub struct Ports {
     pub identity: Arc<dyn IdentityProvider>,
     /// Where people's browsers find us: links in mails begin with it.
     pub public_url: Url,
-    /// Looks through the audit log.
-    pub audit: Arc<dyn AuditVerifier>,
+    /// Checks signatures on the audit log.
+    pub audit_keys: Arc<dyn CheckpointKeys>,
+    /// Opens provider credentials; see [`Ctx::secret`].
+    pub vault: Arc<dyn Vault>,
     /// Knows the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -110,6 +113,20 @@ impl Ctx {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// A provider credential of this job's organisation, opened for this one use. Don't keep it: ask again.
+    ///
+    /// # Errors
+    /// `secret_missing` and `secret_unusable`, permanent, with the name and what to do; `vault_away`, tried again.
+    pub async fn secret(&self, name: &str) -> Result<SecretString, JobError> {
+        let JobInfo { org_id, workspace_id, kind, .. } = &self.job;
+        let ask = SecretAsk { org: *org_id, workspace: *workspace_id, name, used_by: kind };
+        self.ports.vault.open(ask).await.map_err(|fault| match fault {
+            VaultFault::NotFound(why) => JobError::fail("secret_missing", why),
+            VaultFault::Unusable(why) => JobError::fail("secret_unusable", why),
+            VaultFault::Away(why) => JobError::retry("vault_away", why),
+        })
     }
 
     /// The present moment, by the clock that tests can set.

@@ -12,6 +12,7 @@ pub mod audit;
 mod ctx;
 mod entry;
 mod field_errors;
+pub mod hooks;
 mod job;
 mod marks;
 pub mod people;

@@ -11,11 +11,13 @@ mod ports;
 mod progress;
 mod runner;
 mod secrets;
+mod vault_port;
 
-pub use audit::AuditPort;
+pub use audit::AuditKeyPort;
 pub use crew::{Crew, Run, lane_worker};
 pub use mail::MailPort;
 pub use oidc::OidcPort;
 pub use ports::WebhookPort;
 pub use runner::Runner;
 pub use secrets::{DerivedSecrets, KeyError};
+pub use vault_port::VaultPort;

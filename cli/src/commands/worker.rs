@@ -5,19 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use api::ApiConfig;
 use domain::SystemClock;
 use jobs::Ports;
+use providers::oidc::OidcClient;
+use providers::smtp::SmtpClient;
 use providers::webhook::{WebhookClient, WebhookConfig};
 use queue::tend::{TendConfig, Tender};
 use queue::worker::WorkerConfig;
 use queue::{Queue, QueueError};
+use store::Store;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use workers::{Crew, DerivedSecrets, Runner, WebhookPort};
+use vault::if_any;
+use workers::{AuditKeyPort, Crew, DerivedSecrets, MailPort, OidcPort, Runner, VaultPort, WebhookPort};
 
-use crate::config::Config;
+use crate::commands::audit::declare_kinds;
+use crate::config::{Config, Servers};
 use crate::operator::registry;
-use crate::{database, probes};
+use crate::{approvals, database, probes};
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -41,12 +47,14 @@ pub(crate) struct Args {
 
 /// Works until told to stop; then drains.
 pub(crate) async fn run(args: Args, config: &Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let ports = Arc::new(ports(config)?);
     let registry = Arc::new(registry()?);
     let servers = config.servers()?;
+    let ports = Arc::new(ports(config, &servers)?);
     servers.redis()?;
     let metrics = telemetry::install_recorder()?;
-    let Some((_, queue)) = database::serve(config, &servers, 8, &stop).await? else { return Ok(()) };
+    let Some((store, queue)) = database::serve(config, &servers, 8, &stop).await? else { return Ok(()) };
+    declare_kinds(&store, &registry);
+    approvals::declare(&store, &registry).await?;
     let address = args.metrics_listen.or(config.metrics_listen);
     probes::start(address, queue.clone(), metrics, stop.clone()).await?;
 
@@ -54,7 +62,7 @@ pub(crate) async fn run(args: Args, config: &Config, stop: CancellationToken) ->
     settings.concurrency = args.concurrency.map(usize::from);
     settings.name = args.name.unwrap_or(settings.name);
     check_lanes(&queue, &settings.lanes)?;
-    let runner = Arc::new(Runner::new(registry.clone(), ports, &queue));
+    let runner = Arc::new(Runner::new(registry.clone(), ports, store, &queue));
     let crew = loop {
         match Crew::start(queue.clone(), registry.clone(), runner.clone(), settings.clone()).await {
             Ok(crew) => break crew,
@@ -74,7 +82,7 @@ pub(crate) async fn run(args: Args, config: &Config, stop: CancellationToken) ->
 }
 
 /// What jobs see of the outside world.
-fn ports(config: &Config) -> anyhow::Result<Ports> {
+fn ports(config: &Config, servers: &Servers) -> anyhow::Result<Ports> {
     let client = WebhookClient::new(WebhookConfig {
         allow: config.webhook_allow.clone(),
         allow_http: config.webhook_http,
@@ -85,11 +93,32 @@ fn ports(config: &Config) -> anyhow::Result<Ports> {
     }
     let secrets =
         DerivedSecrets::new(&config.webhook_keys).context("COUNTERSIGN_WEBHOOK_KEYS can't be used")?;
+    let mail = config.smtp.clone().map(SmtpClient::new).transpose().context("mail can't be sent")?;
+    if mail.is_none() {
+        warn!("COUNTERSIGN_SMTP_URL is not set: invitations and password resets can't be mailed");
+    }
+    let identity =
+        config.oidc.clone().map(OidcClient::new).transpose().context("the identity provider can't be used")?;
     Ok(Ports {
         webhook: Arc::new(WebhookPort::new(client)),
         webhook_secrets: Arc::new(secrets),
+        mailer: Arc::new(MailPort::new(mail)),
+        identity: Arc::new(OidcPort::new(identity)),
+        public_url: ApiConfig::from_env()?.public_url,
+        audit_keys: Arc::new(AuditKeyPort(if_any(config.keys.checkpoint_public_key())?)),
+        vault: Arc::new(vault_port(config, servers)?),
         clock: Arc::new(SystemClock),
     })
+}
+
+/// Opens credentials, where this process has a login and keys for that.
+fn vault_port(config: &Config, servers: &Servers) -> anyhow::Result<VaultPort> {
+    let keys = if_any(config.keys.opening_keys()).context("the keys of the vault can't be used")?;
+    let (Some(keys), Some(login)) = (keys, &servers.vault) else {
+        warn!("there are no keys or no login for the vault: jobs that need a credential end as dead letters");
+        return Ok(VaultPort::closed());
+    };
+    Ok(VaultPort::new(Store::connect(login.url.clone(), login.role)?, Box::new(keys)))
 }
 
 fn check_lanes(queue: &Queue, wanted: &[String]) -> anyhow::Result<()> {

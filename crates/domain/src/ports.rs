@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::ids::OrgId;
+use crate::ids::{OrgId, WorkspaceId};
 
 /// A future behind a port.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -112,4 +112,45 @@ pub trait WebhookSecrets: Send + Sync + 'static {
         org: OrgId,
         url: &'a Url,
     ) -> PortFuture<'a, Result<Vec<SecretString>, SecretsFault>>;
+}
+
+/// Which credential a job asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretAsk<'a> {
+    /// Whose.
+    pub org: OrgId,
+    /// The job's room. A job in a room is given what belongs to its room or to the whole organisation; one in
+    /// no room, whatever the organisation has.
+    pub workspace: Option<WorkspaceId>,
+    /// The credential's name.
+    pub name: &'a str,
+    /// The job's kind, for the map of who uses what.
+    pub used_by: &'a str,
+}
+
+/// Why a credential could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultFault {
+    /// There is none of that name for this job.
+    NotFound(String),
+    /// It is there but can't be opened here: trying again won't help.
+    Unusable(String),
+    /// Whoever keeps it did not answer: may be tried again.
+    Away(String),
+}
+
+impl fmt::Display for VaultFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(message) | Self::Unusable(message) | Self::Away(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for VaultFault {}
+
+/// Opens provider credentials, in workers only. A job's payload never carries one.
+pub trait Vault: Send + Sync + 'static {
+    /// The value of one credential, opened for this one use.
+    fn open<'a>(&'a self, ask: SecretAsk<'a>) -> PortFuture<'a, Result<SecretString, VaultFault>>;
 }

@@ -86,6 +86,8 @@ fn every_kind_says_what_the_catalogue_needs() {
     assert_eq!(
         names,
         [
+            "audit.verify",
+            "hooks.process_event",
             "people.send_invitation",
             "people.send_password_reset",
             "system.echo",

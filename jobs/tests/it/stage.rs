@@ -8,9 +8,11 @@ use domain::clock::ManualClock;
 use domain::mail::{Mail, MailFault, MailReceipt, Mailer};
 use domain::oidc::{AuthorizePage, CodeExchange, Identity, IdentityProvider, OidcFault};
 use domain::ports::{
-    PortFuture, SecretsFault, WebhookAnswer, WebhookDelivery, WebhookFault, WebhookSecrets, WebhookSender,
+    PortFuture, SecretAsk, SecretsFault, Vault, VaultFault, WebhookAnswer, WebhookDelivery, WebhookFault,
+    WebhookSecrets, WebhookSender,
 };
 use domain::{Done, JobError, JobId, OrgId};
+use jobs::audit::CheckpointKeys;
 use jobs::{Ctx, JobInfo, Ports, ProgressSink, Registry};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -84,6 +86,22 @@ impl IdentityProvider for Outside {
     }
 }
 
+impl CheckpointKeys for Outside {
+    fn any(&self) -> bool {
+        false
+    }
+
+    fn check(&self, _: &str, _: &[u8], _: &[u8]) -> Option<bool> {
+        None
+    }
+}
+
+impl Vault for Outside {
+    fn open<'a>(&'a self, ask: SecretAsk<'a>) -> PortFuture<'a, Result<SecretString, VaultFault>> {
+        Box::pin(async move { Err(VaultFault::NotFound(format!("there is no secret “{}”", ask.name))) })
+    }
+}
+
 impl ProgressSink for Outside {
     fn progress(&self, _job: &JobInfo, done: u64, total: Option<u64>) {
         self.reports.lock().unwrap().push((done, total));
@@ -133,20 +151,24 @@ impl Stage {
         }
     }
 
-    pub(crate) fn ctx(&self) -> Ctx {
-        let ports = Ports {
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
             webhook: self.outside.clone(),
             webhook_secrets: self.outside.clone(),
             mailer: self.outside.clone(),
             identity: self.outside.clone(),
             public_url: "https://app.example.com".parse().unwrap(),
-            audit: self.outside.clone(),
+            audit_keys: self.outside.clone(),
+            vault: self.outside.clone(),
             clock: Arc::new(ManualClock::at(now())),
-        };
+        }
+    }
+
+    pub(crate) fn ctx(&self) -> Ctx {
         let sink = self.outside.clone();
         // Connects when first used: these kinds never do.
         let store = Store::connect("postgres://nobody@127.0.0.1:1/none".to_owned().into(), None).unwrap();
-        Ctx::new(self.info.clone(), Arc::new(ports), store, sink, self.stop.clone())
+        Ctx::new(self.info.clone(), Arc::new(self.ports()), store, sink, self.stop.clone())
     }
 
     /// Prepares the newest version and runs it.
