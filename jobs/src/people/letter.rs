@@ -167,7 +167,8 @@ impl Writer<'_> {
             until => filled("/until")?,
             otherwise => filled(&format!("/{section}/otherwise"))?,
             link_hint => filled("/link_hint")?,
-            link => self.link.as_str(),
+            // A URL holds no quote and no angle bracket; readers find its slashes as slashes.
+            link => Value::from_safe_string(self.link.as_str().replace('&', "&amp;")),
         };
         Ok(environment().render_named_str(form.file(), layout, values)?)
     }

@@ -3,6 +3,7 @@
 
 mod how_to;
 mod kinds;
+mod mails;
 mod redaction;
 mod schema_errors;
 mod stage;

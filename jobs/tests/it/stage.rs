@@ -1,7 +1,7 @@
 //! What a test gives a running job: recorded ports, a clock that stands still, a list of reports.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use chrono::{DateTime, TimeZone, Utc};
 use domain::clock::ManualClock;
@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use store::Store;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -116,6 +117,8 @@ pub(crate) struct Stage {
     pub(crate) info: JobInfo,
 }
 
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
 pub(crate) fn enqueued_at() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 29, 1, 30, 0).unwrap()
 }
@@ -166,7 +169,8 @@ impl Stage {
 
     pub(crate) fn ctx(&self) -> Ctx {
         let sink = self.outside.clone();
-        // Connects when first used: these kinds never do.
+        // Connects when first used: these kinds never do. Some tests have no runtime of their own.
+        let _within = RUNTIME.enter();
         let store = Store::connect("postgres://nobody@127.0.0.1:1/none".to_owned().into(), None).unwrap();
         Ctx::new(self.info.clone(), Arc::new(self.ports()), store, sink, self.stop.clone())
     }
