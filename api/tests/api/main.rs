@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod app;
+mod approvals;
+mod audit;
 mod auth;
 mod batch;
 mod dead;
 mod enqueue;
 mod events;
+mod hooks;
+mod keys;
 mod lanes;
 mod limits;
 mod list;
@@ -14,5 +18,6 @@ mod outages;
 mod pages;
 mod refusals;
 mod schedules;
+mod secrets;
 mod show;
 mod sign_in;
