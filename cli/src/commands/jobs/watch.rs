@@ -85,6 +85,8 @@ async fn stream(org: &InOrg, operator: &Operator, out: Out) -> anyhow::Result<()
                         text("lane")
                     ))?;
                 }
+                // This watches jobs.
+                Event::Approval { .. } => {}
                 Event::Reset => {
                     out.json(&json!({ "reset": true }))?;
                     out.say("some changes were missed; `countersign jobs list` shows how it stands")?;
