@@ -16,6 +16,7 @@ mod limits;
 mod list;
 mod outages;
 mod pages;
+mod people;
 mod refusals;
 mod schedules;
 mod secrets;
