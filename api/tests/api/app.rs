@@ -123,7 +123,7 @@ impl App {
 /// Keys of this test only.
 fn keys() -> ApiKeys {
     let auth = vault::AuthKeys::from_lines("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "test").unwrap();
-    ApiKeys { auth: Some(Arc::new(auth)), sealing: None }
+    ApiKeys { auth: Some(Arc::new(auth)), sealing: Some(Arc::new(crate::keys::sealing())) }
 }
 
 impl Drop for App {

@@ -4,6 +4,8 @@
 
 mod acting;
 mod dev;
+mod keys;
+mod leaks;
 mod looking;
 mod refusals;
 mod serving;
