@@ -34,8 +34,9 @@ chaos: ## Kill workers, Redis and PostgreSQL under load, the long form (some min
 openapi: ## Write docs/openapi.json anew from the routes
 	@UPDATE=1 cargo test --workspace --test openapi
 
-clean-data: ## Remove what `make up` keeps: the demo's data, token and logs
+clean-data: ## Remove what `make up` keeps: the demo's data, people, keys, mail, token and logs
 	@if [ -e .countersign/dev.lock ] && ! flock --nonblock .countersign/dev.lock true 2>/dev/null; then \
 		echo "\`make up\` runs here; stop it first (Ctrl-C in its terminal)"; exit 1; fi
-	@rm -rf .countersign/data .countersign/log .countersign/demo-token .countersign/demo-receiver .countersign/dev.lock
+	@rm -rf .countersign/data .countersign/log .countersign/mail .countersign/keys .countersign/demo-token \
+		.countersign/demo-people .countersign/demo-receiver .countersign/dev.lock
 	@echo "removed"

@@ -97,8 +97,12 @@ fn ports(config: &Config, servers: &Servers) -> anyhow::Result<Ports> {
     if mail.is_none() {
         warn!("COUNTERSIGN_SMTP_URL is not set: invitations and password resets can't be mailed");
     }
-    let identity =
-        config.oidc.clone().map(OidcClient::new).transpose().context("the identity provider can't be used")?;
+    let identity = config
+        .oidc
+        .clone()
+        .map(OidcClient::new)
+        .transpose()
+        .context("the identity provider can't be used")?;
     Ok(Ports {
         webhook: Arc::new(WebhookPort::new(client)),
         webhook_secrets: Arc::new(secrets),

@@ -25,6 +25,10 @@ pub(super) struct Settings {
     pub(super) webhook_keys: Vec<String>,
     /// The receiver's address.
     pub(super) webhook_allow: String,
+    /// The mail catcher; none when mail goes elsewhere.
+    pub(super) smtp_url: Option<String>,
+    /// Folder with keys; none when they are set otherwise.
+    pub(super) keys_dir: Option<String>,
     /// How many workers.
     pub(super) workers: u8,
 }
@@ -84,6 +88,13 @@ fn environment(settings: &Settings) -> Vec<(&'static str, Option<String>)> {
         // One address can't serve several processes.
         ("COUNTERSIGN_METRICS_LISTEN", None),
     ];
+    if let Some(url) = &settings.smtp_url {
+        environment.push(("COUNTERSIGN_SMTP_URL", Some(url.clone())));
+        environment.push(("COUNTERSIGN_MAIL_FROM", Some("Countersign <no-reply@demo.test>".into())));
+    }
+    if let Some(dir) = &settings.keys_dir {
+        environment.push(("COUNTERSIGN_KEYS_DIR", Some(dir.clone())));
+    }
     if std::env::var_os("RUST_LOG").is_none_or(|filter| filter.is_empty()) {
         environment.push(("RUST_LOG", Some("warn,sqlx=error".into())));
     }

@@ -54,6 +54,21 @@ impl Home {
         self.folder.join("demo-token")
     }
 
+    /// The demo's people and their password.
+    pub(crate) fn people(&self) -> PathBuf {
+        self.folder.join("demo-people")
+    }
+
+    /// The keys of this machine's processes.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// Mail that was caught.
+    pub(crate) fn mail(&self) -> PathBuf {
+        self.folder.join("mail")
+    }
+
     /// What the demo's receiver remembers.
     pub(crate) fn receiver(&self) -> PathBuf {
         self.folder.join("demo-receiver")

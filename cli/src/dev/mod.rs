@@ -2,13 +2,16 @@
 //!
 //! Starts private servers (or uses the given ones), migrates, seeds an organisation `demo`, starts api,
 //! workers and scheduler as children of this process, and then does what a customer would: enqueues events
-//! over HTTP and verifies each delivery's signature. It has no short cut into the queue.
+//! over HTTP and verifies each delivery's signature. It has no short cut into the queue. Mail that leaves is
+//! caught; one person a role can sign in.
 
 mod child;
 mod console;
 mod demo;
 mod fleet;
 pub(crate) mod home;
+mod mails;
+mod people;
 mod receiver;
 mod seed;
 mod servers;
@@ -29,6 +32,8 @@ use crate::when;
 use console::Console;
 use fleet::Fleet;
 use home::{Home, RunningHere};
+use mails::Mails;
+use people::People;
 use receiver::{Incoming, Receiver};
 
 /// The demo's organisation.
@@ -90,6 +95,12 @@ impl Stay<'_> {
     async fn run(&self, servers: &embedded::Servers, lock: &mut home::Lock) -> anyhow::Result<()> {
         let (database_url, redis_url) = servers::prepare(servers, &self.stop).await?;
         let seeded = seed::seed(self.home, &database_url).await?;
+        let keys = self.keys()?;
+        // Whoever set up a mail server of their own wants to see mail arrive there.
+        let mails = match self.config.smtp {
+            Some(_) => None,
+            None => Some(Mails::start(self.home, self.console).await?),
+        };
         let receiver = Receiver::start(self.home).await?;
         let own_keys: Vec<String> =
             self.config.webhook_keys.iter().map(|key| key.expose_secret().to_owned()).collect();
@@ -108,6 +119,8 @@ impl Stay<'_> {
             listen: self.address,
             webhook_keys,
             webhook_allow: receiver.exception(),
+            smtp_url: mails.as_ref().map(Mails::url),
+            keys_dir: keys,
             workers: self.args.workers,
         };
         let incoming = receiver.open(seeded.org, &settings.webhook_keys)?;
@@ -118,6 +131,19 @@ impl Stay<'_> {
         outcome
     }
 
+    /// The folder with this machine's keys, made when missing; none when somebody named theirs.
+    fn keys(&self) -> anyhow::Result<Option<String>> {
+        let named = &self.config.keys;
+        let texts =
+            [&named.auth, &named.vault_private, &named.vault_public, &named.audit, &named.audit_public];
+        if named.dir.is_some() || texts.iter().any(|text| text.is_some()) {
+            return Ok(None);
+        }
+        let dir = self.home.keys();
+        vault::files::init(&dir).context("the keys could not be made")?;
+        Ok(Some(dir.display().to_string()))
+    }
+
     /// From ready to told to stop.
     async fn stay(&self, seeded: &seed::Seeded, incoming: Incoming) -> anyhow::Result<()> {
         let api = format!("http://{}", self.address);
@@ -125,7 +151,7 @@ impl Stay<'_> {
             ready = ready(&api) => ready?,
             () = self.stop.cancelled() => return Ok(()),
         }
-        self.welcome(&api);
+        self.welcome(&api, &seeded.people);
         let limit = self.args.run_for.or(self.config.dev_for);
         if let Some(limit) = limit {
             let stop = self.stop.clone();
@@ -142,23 +168,28 @@ impl Stay<'_> {
         demo::run(&api, seeded, incoming, self.console, &self.stop).await
     }
 
-    fn welcome(&self, api: &str) {
+    fn welcome(&self, api: &str, people: &People) {
         let program = std::env::args().next().unwrap_or_else(|| "countersign".into());
         let token = self.home.shown(&self.home.token());
-        let ready = json!({ "event": "ready", "api": api, "token_file": token, "pid": std::process::id() });
+        let people_file = self.home.shown(&self.home.people());
+        let ready = json!({ "event": "ready", "api": api, "token_file": token, "people_file": people_file,
+                            "pid": std::process::id() });
         self.console.event(
             &ready,
             &format!(
                 "\nCountersign runs: {api}/   (API reference: {api}/docs)\n\n\
+                 Sign in as (password kept in {people_file}):\n{}\n\n\
                  Try it in another terminal:\n  \
                  curl -i {api}/v1/jobs -H \"Authorization: Bearer $(cat {token})\" \\\n    \
                  -H 'Content-Type: application/json' -d '{{\"kind\":\"system.echo\",\"payload\":{{\"message\":\"hello\"}}}}'\n\
                  Look further:\n  \
                  {program} jobs list          {program} jobs watch\n  \
                  {program} lanes              {program} workers\n  \
-                 logs: {}\n\
+                 logs: {}   mail: {}\n\
                  Ctrl-C stops everything.\n",
-                self.home.shown(&self.home.logs())
+                people.table(),
+                self.home.shown(&self.home.logs()),
+                self.home.shown(&self.home.mail()),
             ),
         );
     }
