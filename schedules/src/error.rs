@@ -51,7 +51,11 @@ impl ScheduleError {
 
 impl From<sqlx::Error> for ScheduleError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Queue(error.into())
+        // What the ledger's own rules refuse is told as an enqueue's refusal is.
+        match EnqueueError::from(error) {
+            EnqueueError::Queue(error) => Self::Queue(error),
+            refused => Self::Enqueue(refused),
+        }
     }
 }
 

@@ -7,5 +7,5 @@ mod bad_input;
 mod csrf;
 mod door;
 mod reset;
-mod second_factor;
+pub(crate) mod second_factor;
 mod sessions;
