@@ -33,6 +33,7 @@ pub struct Entry {
 impl Entry {
     /// `action` reads `noun.verb`: `lane.pause`, `member.invite`.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value)] // callers hand an id over, most of them by copy
     pub fn new(action: &'static str, kind: &'static str, id: impl ToString) -> Self {
         Self {
             action,
