@@ -109,3 +109,14 @@ CREATE FUNCTION secret_keys() RETURNS TABLE (org_id uuid, key_id text, secrets b
     AS $$ SELECT s.org_id, s.key_id, count(*) FROM secret s GROUP BY 1, 2 ORDER BY 1, 2 $$;
 REVOKE ALL ON FUNCTION secret_keys() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION secret_keys() TO countersign_vault;
+
+-- Whose second factor's seed is sealed, for whoever seals them anew; the seeds themselves are seen by a
+-- transaction of each account alone.
+CREATE FUNCTION accounts_with_seeds() RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS $$
+        SELECT a.account_id FROM account a
+        WHERE a.totp_sealed IS NOT NULL OR a.totp_pending_sealed IS NOT NULL ORDER BY 1
+    $$;
+REVOKE ALL ON FUNCTION accounts_with_seeds() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION accounts_with_seeds() TO countersign_app;

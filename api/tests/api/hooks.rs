@@ -191,7 +191,10 @@ async fn what_can_be_no_endpoint_is_refused_and_secrets_are_not_repeated() {
         (json!({ "provider": "standard", "name": "x", "tolerance_s": 29 }), "/tolerance_s"),
         (json!({ "provider": "standard", "name": "x", "forward_url": "ftp://x" }), "/forward_url"),
         (json!({ "provider": "standard", "name": "x", "forward_url": "https://u:p@x/" }), "/forward_url"),
-        (json!({ "provider": "standard", "name": "x", "workspace_id": uuid::Uuid::now_v7() }), "/workspace_id"),
+        (
+            json!({ "provider": "standard", "name": "x", "workspace_id": uuid::Uuid::now_v7() }),
+            "/workspace_id",
+        ),
     ] {
         let reply = app.post("/v1/hooks/endpoints", &body).await;
         assert_eq!(reply.is(422, "invalid_request"), [pointer], "{body}");

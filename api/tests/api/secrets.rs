@@ -56,7 +56,10 @@ async fn a_secret_lives_its_life_and_its_value_never_comes_out() {
 
     let patch = |value: Value| Reply::of(app.ask(Method::PATCH, &path).json(&value));
     let changed = patch(json!({ "owner_system": "Stripe EU", "expires_at": "2020-01-01T00:00:00Z" })).await;
-    assert_eq!((&changed.body["owner_system"], &changed.body["expired"]), (&json!("Stripe EU"), &json!(true)));
+    assert_eq!(
+        (&changed.body["owner_system"], &changed.body["expired"]),
+        (&json!("Stripe EU"), &json!(true))
+    );
     assert_eq!(patch(json!({ "expires_at": null })).await.ok()["expires_at"], Value::Null);
     assert_eq!(put(json!({ "value": "" })).await.is(422, "invalid_request"), ["/value"]);
 
@@ -74,10 +77,11 @@ async fn a_secret_lives_its_life_and_its_value_never_comes_out() {
     for answer in answers {
         assert!(!answer.contains("sk_live"), "{answer}");
     }
-    let log: Vec<String> = sqlx::query_scalar("SELECT content FROM audit_entry WHERE subject_kind = 'secret'")
-        .fetch_all(app.db.superuser())
-        .await
-        .unwrap();
+    let log: Vec<String> =
+        sqlx::query_scalar("SELECT content FROM audit_entry WHERE subject_kind = 'secret'")
+            .fetch_all(app.db.superuser())
+            .await
+            .unwrap();
     assert_eq!(log.len(), 5, "{log:?}");
     assert!(log.iter().all(|entry| !entry.contains("sk_live")), "{log:?}");
 }

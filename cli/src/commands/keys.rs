@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use store::audit::Entry;
 use store::hooks::{self, SEAL_PURPOSE};
-use store::secrets::{self, SealedValue, Wrapped, seal_context};
+use store::secrets::{self, SEED_PURPOSE, SealedValue, Wrapped, seal_context};
 use store::{Store, StoreError, Tx};
 use vault::{AuthKeys, OpeningKeys, Sealed, SealingKeys, VaultError, files};
 
@@ -58,7 +58,7 @@ pub(crate) struct Add {
 /// Arguments of `rotate`.
 #[derive(clap::Args)]
 pub(crate) struct Rotate {
-    /// What the API's own keys hold (inbound webhook secrets), instead of credentials
+    /// What the API's own keys hold (inbound webhooks' secrets, second factors), instead of credentials
     #[arg(long)]
     auth: bool,
 }
@@ -287,7 +287,20 @@ async fn reseal(config: &Config, out: Out) -> anyhow::Result<()> {
         changed += count;
         bar.inc(1);
     }
+    let mut people = 0;
+    for account in secrets::accounts_with_seeds(&app).await? {
+        let context = account.0.as_bytes();
+        let resealed = secrets::reseal_seeds::<Stopped>(&app, account, |sealed| {
+            if keys.is_current(sealed)? {
+                return Ok(None);
+            }
+            let seed = keys.open(SEED_PURPOSE, sealed, context)?;
+            Ok(Some(keys.seal(SEED_PURPOSE, seed.expose_secret(), context)?))
+        });
+        people += u64::from(resealed.await?);
+    }
     bar.finish_and_clear();
-    out.json(&json!({ "endpoints": changed }))?;
+    out.json(&json!({ "endpoints": changed, "second_factors": people }))?;
+    out.say(format_args!("the seeds of {people} people's second factors are under the current key now"))?;
     out.say(format_args!("the secrets of {changed} webhook endpoints are under the current key now"))
 }

@@ -18,7 +18,8 @@ async fn with_keys() -> (Terminal, OrgId, std::path::PathBuf) {
     terminal.set("COUNTERSIGN_KEYS_DIR", dir.to_str().unwrap());
     terminal.ok(&["keys", "init"]).await;
     let db = terminal.db.as_ref().unwrap();
-    let org: uuid::Uuid = sqlx::query_scalar("SELECT org_id FROM org").fetch_one(db.superuser()).await.unwrap();
+    let org: uuid::Uuid =
+        sqlx::query_scalar("SELECT org_id FROM org").fetch_one(db.superuser()).await.unwrap();
     (terminal, OrgId(org), dir)
 }
 
@@ -128,7 +129,7 @@ async fn a_value_that_does_not_open_is_named_and_the_others_move() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn webhook_secrets_move_to_the_apis_new_key() {
+async fn webhook_secrets_and_second_factors_move_to_the_apis_new_key() {
     let (terminal, org, dir) = with_keys().await;
     let store = terminal.db.as_ref().unwrap().store();
     let endpoint = domain::HookEndpointId::new();
@@ -146,15 +147,39 @@ async fn webhook_secrets_move_to_the_apis_new_key() {
     };
     store::hooks::create(&mut tx, new).await.unwrap();
     tx.commit().await.unwrap();
+    let account = uuid::Uuid::now_v7();
+    let seed = |name| keys.seal(secrets::SEED_PURPOSE, name, account.as_bytes()).unwrap();
+    sqlx::query(
+        "INSERT INTO account (account_id, email, name, totp_sealed, totp_confirmed_at, totp_pending_sealed)
+         VALUES ($1, 'a@people.test', 'A', $2, now(), $3)",
+    )
+    .bind(account)
+    .bind(seed(b"the seed in use"))
+    .bind(seed(b"the seed to come"))
+    .execute(terminal.db.as_ref().unwrap().superuser())
+    .await
+    .unwrap();
     terminal.ok(&["keys", "add", "--auth"]).await;
-    assert_eq!(terminal.json(&["keys", "rotate", "--auth"]).await["endpoints"], 1);
-    assert_eq!(terminal.json(&["keys", "rotate", "--auth"]).await["endpoints"], 0);
+    for moved in [1, 0] {
+        let told = terminal.json(&["keys", "rotate", "--auth"]).await;
+        assert_eq!((&told["endpoints"], &told["second_factors"]), (&moved.into(), &moved.into()), "{told}");
+    }
+    let sealed: (Vec<u8>, Vec<u8>) =
+        sqlx::query_as("SELECT totp_sealed, totp_pending_sealed FROM account WHERE account_id = $1")
+            .bind(account)
+            .fetch_one(terminal.db.as_ref().unwrap().superuser())
+            .await
+            .unwrap();
     let lines = std::fs::read_to_string(dir.join("auth.keys")).unwrap();
     let newest = lines.lines().find(|line| !line.starts_with('#')).unwrap();
     let door = store::hooks::look_up(&store, endpoint).await.unwrap().unwrap();
     let ring = AuthKeys::from_lines(newest, "test").unwrap();
     let opened = ring.open(store::hooks::SEAL_PURPOSE, &door.secrets_sealed[0], &context).unwrap();
     assert_eq!(opened.expose_secret(), b"whsec_x");
+    for (sealed, seed) in [(&sealed.0, &b"the seed in use"[..]), (&sealed.1, b"the seed to come")] {
+        let opened = ring.open(secrets::SEED_PURPOSE, sealed, account.as_bytes()).unwrap();
+        assert_eq!(opened.expose_secret(), seed);
+    }
 }
 
 #[tokio::test]

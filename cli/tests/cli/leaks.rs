@@ -154,18 +154,22 @@ async fn no_secret_is_found_anywhere_but_where_it_belongs() {
     let worker = Logged::start(&terminal, "worker", &["worker", "--metrics-listen", &metrics]);
     for base in [&address, &metrics] {
         let url = format!("http://{base}/readyz");
-        eventually(Duration::from_secs(60), || async { terminal.run(&["probe", &url]).await.code == Some(0) })
-            .await;
+        eventually(Duration::from_secs(60), || async {
+            terminal.run(&["probe", &url]).await.code == Some(0)
+        })
+        .await;
     }
     let client = Client::builder().no_proxy().build().unwrap();
-    let caller = Caller { client, base: format!("http://{address}"), token, answers: std::sync::Mutex::default() };
+    let caller =
+        Caller { client, base: format!("http://{address}"), token, answers: std::sync::Mutex::default() };
     let mut events = caller.client.get(format!("{}/v1/events", caller.base)).bearer_auth(&caller.token);
     events = events.timeout(Duration::from_secs(120));
     let mut stream = events.send().await.unwrap();
 
     // Credentials, right and wrong.
     let value = planted.add("a credential", "sk_live_planted_c0ffee4242");
-    let body = json!({ "name": "stripe.api_key", "kind": "api_key", "owner_system": "Stripe", "value": value });
+    let body =
+        json!({ "name": "stripe.api_key", "kind": "api_key", "owner_system": "Stripe", "value": value });
     let secret = caller.ask(Method::POST, "/v1/secrets", body.clone()).await;
     let path = format!("/v1/secrets/{}", secret["secret_id"].as_str().unwrap());
     let second = planted.add("a replaced credential", "sk_live_planted_deadbeef99");
@@ -242,17 +246,30 @@ async fn no_secret_is_found_anywhere_but_where_it_belongs() {
     }
     eventually(Duration::from_secs(60), || async {
         let events = caller.ask(Method::GET, "/v1/hooks/events", Value::Null).await;
-        let states: Vec<_> =
-            events["events"].as_array().unwrap().iter().map(|event| event["state"].as_str().unwrap()).collect();
+        let states: Vec<_> = events["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["state"].as_str().unwrap())
+            .collect();
         states == ["failed", "processed"]
     })
     .await;
 
     // Everything that comes out.
     for path in [
-        "/v1/secrets", "/v1/hooks/endpoints", "/v1/jobs", "/v1/dead/groups", "/v1/tokens", "/v1/people",
-        "/v1/audit?limit=200", "/v1/audit/export?format=json", "/v1/audit/export?format=csv", "/metrics",
-        "/openapi.json", "/v1/kinds",
+        "/v1/secrets",
+        "/v1/hooks/endpoints",
+        "/v1/jobs",
+        "/v1/dead/groups",
+        "/v1/tokens",
+        "/v1/people",
+        "/v1/audit?limit=200",
+        "/v1/audit/export?format=json",
+        "/v1/audit/export?format=csv",
+        "/metrics",
+        "/openapi.json",
+        "/v1/kinds",
     ] {
         caller.ask(Method::GET, path, Value::Null).await;
     }

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod acting;
+mod admin;
 mod dev;
+mod hooks;
 mod keys;
 mod leaks;
 mod looking;

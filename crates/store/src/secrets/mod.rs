@@ -7,11 +7,13 @@ mod manage;
 mod map;
 mod opening;
 mod rewrapping;
+mod seeds;
 
 pub use manage::{NewSecret, SecretPatch, create, delete, describe, next_version, replace};
 pub use map::{SecretRow, Use, get, list};
 pub use opening::{Found, find, note_uses};
 pub use rewrapping::{KeyUse, Wrapped, keys, rewrap, with_old_keys};
+pub use seeds::{SEED_PURPOSE, accounts_with_seeds, reseal_seeds};
 
 use domain::{OrgId, SecretId};
 
