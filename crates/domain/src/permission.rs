@@ -90,6 +90,11 @@ impl Permission {
         !matches!(self, Self::ApprovalsDecide)
     }
 
+    /// What it is about: the word before the colon.
+    fn area(self) -> &'static str {
+        self.as_str().split(':').next().unwrap_or_default()
+    }
+
     /// Whether it only looks.
     #[must_use]
     pub fn only_reads(self) -> bool {
@@ -224,13 +229,19 @@ impl Permissions {
         words.join(", ")
     }
 
-    /// The set as the database's policies read it: ` jobs:read jobs:write `.
+    /// The set as the database's policies read it: ` jobs:read jobs:write `. Whoever may change things sees the rows
+    /// they change, or they could not: `secrets:write` alone reads ` secrets:read secrets:write ` there. What is
+    /// shown to anybody was decided before, by [`Permissions::has`].
     #[must_use]
     pub fn setting(self) -> String {
         let mut text = String::from(" ");
-        for permission in self.iter() {
-            text.push_str(permission.as_str());
-            text.push(' ');
+        for permission in Permission::ALL {
+            let changes_it =
+                permission.only_reads() && self.iter().any(|held| held.area() == permission.area());
+            if self.has(*permission) || changes_it {
+                text.push_str(permission.as_str());
+                text.push(' ');
+            }
         }
         text
     }
@@ -358,5 +369,13 @@ mod tests {
     fn the_setting_holds_whole_words() {
         let setting = Permissions::of(&[Permission::JobsRead, Permission::OrgWrite]).setting();
         assert_eq!(setting, " jobs:read org:write ");
+    }
+
+    #[test]
+    fn whoever_changes_rows_sees_them_in_the_database_only() {
+        let set = Permissions::of(&[Permission::SecretsWrite, Permission::ApprovalsRules]);
+        assert_eq!(set.setting(), " approvals:read approvals:rules secrets:read secrets:write ");
+        assert!(!set.has(Permission::SecretsRead) && !set.has(Permission::ApprovalsRead));
+        assert_eq!(Permissions::of(&[Permission::DeadWrite]).setting(), " dead:write ");
     }
 }

@@ -20,6 +20,7 @@ use crate::input::Json as Body;
 use crate::openapi::Changes;
 use crate::problem::Problem;
 use crate::routes::jobs::request::{Asker, JobRequest};
+use crate::routes::jobs::room;
 use crate::state::Api;
 
 /// Room for a full payload with its evidence.
@@ -105,6 +106,7 @@ pub(crate) async fn ask(
     Body(request): Body<ApprovalRequest, BODY>,
 ) -> Result<Response, Problem> {
     let (job, case) = request.apart();
+    room::check_named(&api, &caller.actor, [("/job".to_owned(), &job)]).await?;
     let asker = Asker { api: &api, actor: &caller.actor, request_id: &caller.request_id };
     let job = asker.prepare_for_approval(job).map_err(|problem| problem.below("/job"))?;
     let ask = Ask {
