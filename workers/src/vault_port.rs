@@ -17,6 +17,9 @@ use vault::{Opener, Sealed, VaultError};
 /// How often uses are written down.
 const NOTE_EVERY: Duration = Duration::from_secs(2);
 
+/// How often each kind opened each credential.
+type Uses = HashMap<(SecretId, String), i64>;
+
 /// Opens credentials.
 pub struct VaultPort {
     shared: Option<Arc<Shared>>,
@@ -26,7 +29,7 @@ struct Shared {
     /// Acts as `countersign_vault`.
     store: Store,
     opener: Box<dyn Opener>,
-    uses: Mutex<HashMap<OrgId, HashMap<(SecretId, String), i64>>>,
+    uses: Mutex<HashMap<OrgId, Uses>>,
 }
 
 impl VaultPort {

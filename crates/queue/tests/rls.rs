@@ -54,6 +54,8 @@ const ROWS: &[&str] = &[
     "INSERT INTO audit_head (org_id, seq, hash) VALUES ($1, 1, sha256(''))",
     "INSERT INTO audit_checkpoint (org_id, seq, hash, at, key_id, signature)
      VALUES ($1, 1, sha256(''), now(), 'k', sha512(''))",
+    "INSERT INTO oidc_flow (flow_id, org_id, state_hash, browser_hash, sealed, return_to, created_at, expires_at)
+     VALUES (gen_random_uuid(), $1, sha256($1::text::bytea), '', '', '/', now(), now())",
     "INSERT INTO secret (secret_id, org_id, name, kind, owner_system, key_id, wrapped_key, ciphertext)
      VALUES (gen_random_uuid(), $1, 'stripe.api_key', 'api_key', 'Stripe', 'k', '', '')",
     "INSERT INTO secret_use (secret_id, org_id, used_by)
