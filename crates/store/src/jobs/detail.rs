@@ -166,8 +166,7 @@ pub async fn detail(tx: &mut Tx, job: JobId) -> Result<Detail, StoreError> {
     .bind(&head.job.lane)
     .fetch_one(tx.conn())
     .await?;
-    let announced = head.successors.as_deref().map(announced).unwrap_or_default();
-    let children = children(tx, job.0, &announced, head.job.finished_at).await?;
+    let children = children(tx, job.0).await?;
     Ok(Detail {
         job: head.job,
         payload: head.payload,
@@ -201,15 +200,4 @@ async fn head(tx: &mut Tx, job: JobId) -> Result<Option<Head>, StoreError> {
     );
     // Built of constants only; the id is a parameter.
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(job.0).fetch_optional(tx.conn()).await?)
-}
-
-/// The ids of the jobs announced as successors; what can't be read announces nothing.
-fn announced(successors: &str) -> Vec<Uuid> {
-    #[derive(serde::Deserialize)]
-    struct Announced {
-        job_id: Uuid,
-    }
-    serde_json::from_str::<Vec<Announced>>(successors)
-        .map(|jobs| jobs.into_iter().map(|job| job.job_id).collect())
-        .unwrap_or_default()
 }
