@@ -70,6 +70,7 @@ pub(crate) async fn run(command: Command, operator: &Operator, out: Out) -> anyh
 async fn create_owner(args: CreateOwner, operator: &Operator, out: Out) -> anyhow::Result<()> {
     let email = MailAddress::parse(&args.email).map_err(|error| usage(format!("--email: {error}")))?;
     let email = email.to_string().to_lowercase();
+    check_name(&args.name)?;
     let public_url = ApiConfig::from_env()?.public_url;
     let password = args.password_stdin.then(|| password_from_stdin(&email, &args.name)).transpose()?;
     let slug = operator.slug(&args.org)?;
@@ -135,6 +136,11 @@ async fn create_owner(args: CreateOwner, operator: &Operator, out: Out) -> anyho
         return out.say(link);
     }
     out.say(format_args!("{email} {what} of {}", org.slug))
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let fits = !name.trim().is_empty() && name.chars().count() <= 200 && !name.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(usage("--name: must have 1 to 200 characters on one line, not only blanks")) }
 }
 
 /// How somebody came to be an owner.

@@ -90,10 +90,67 @@ async fn it_delivers_verified_events_is_found_by_commands_and_leaves_nobody_behi
     assert_eq!(at_work_in(terminal.folder()), Vec::<String>::new());
 
     // Again, in the same place: nothing is made twice.
+    let people = std::fs::read_to_string(terminal.folder().join(".countersign/demo-people")).unwrap();
     let mut dev = Dev::start(&terminal, &["--no-demo", "--for", "1s"]);
     dev.until("ready").await;
     let again = std::fs::read_to_string(terminal.folder().join(".countersign/demo-token")).unwrap();
     assert_eq!(again, token);
+    let same = std::fs::read_to_string(terminal.folder().join(".countersign/demo-people")).unwrap();
+    assert_eq!(same, people);
+    dev.until("stopped").await;
+}
+
+/// A signed-in person's client and the code for changes.
+async fn signed_in(api: &str, email: &str, password: &str) -> (reqwest::Client, String, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = serde_json::json!({ "email": email, "password": password });
+    let answer = client.post(format!("{api}/v1/auth/sign-in")).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{email}");
+    let cookies = answer.headers().get_all("set-cookie").iter();
+    let pairs: Vec<String> =
+        cookies.map(|line| line.to_str().unwrap().split(';').next().unwrap().to_owned()).collect();
+    let body: Value = answer.json().await.unwrap();
+    (client, pairs.join("; "), body["csrf_token"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_people_sign_in_and_its_mail_is_caught() {
+    let terminal = terminal();
+    let mut dev = Dev::start(&terminal, &["--no-demo", "--workers", "1"]);
+    let ready = dev.until("ready").await;
+    let api = ready["api"].as_str().unwrap();
+    let file = terminal.folder().join(ready["people_file"].as_str().unwrap());
+    let mode = |path: &Path| {
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+    };
+    assert_eq!(mode(&file), 0o600);
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let password = kept["password"].as_str().unwrap();
+    for role in ["manager", "finance", "support", "auditor"] {
+        signed_in(api, &format!("{role}@demo.test"), password).await;
+    }
+    let (client, cookie, csrf) = signed_in(api, "owner@demo.test", password).await;
+    let invited = client
+        .post(format!("{api}/v1/invitations"))
+        .header("cookie", cookie)
+        .header("x-csrf-token", csrf)
+        .json(&serde_json::json!({ "email": "new@demo.test", "role": "support" }))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(invited.status(), 201);
+    let mail = dev.until("mail").await;
+    assert_eq!(
+        (&mail["to"][0], &mail["subject"]),
+        (&"new@demo.test".into(), &"You are invited to Demo".into())
+    );
+    assert!(!mail.to_string().contains("token="), "{mail}");
+    let file = terminal.folder().join(mail["file"].as_str().unwrap());
+    assert_eq!(mode(&file), 0o600);
+    // Soft line ends may stand in the middle of the link.
+    let text = std::fs::read_to_string(file).unwrap().replace("=\r\n", "");
+    assert!(text.contains(&format!("{api}/invitation#token")), "{text}");
+    dev.signal(nix::sys::signal::Signal::SIGINT);
     dev.until("stopped").await;
 }
 
