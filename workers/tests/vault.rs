@@ -160,7 +160,8 @@ async fn the_app_and_the_vault_have_one_half_each() {
     ] {
         assert_eq!(denied(&vault, statement).await, "42501", "the vault: {statement}");
     }
-    let seen: i64 = sqlx::query_scalar("SELECT count(ciphertext) FROM secret").fetch_one(&vault).await.unwrap();
+    let seen: i64 =
+        sqlx::query_scalar("SELECT count(ciphertext) FROM secret").fetch_one(&vault).await.unwrap();
     assert_eq!(seen, 1);
     let stranger = vault_pool(&db, OrgId::new()).await;
     let seen: i64 =
