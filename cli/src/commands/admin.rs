@@ -140,7 +140,11 @@ async fn create_owner(args: CreateOwner, operator: &Operator, out: Out) -> anyho
 
 fn check_name(name: &str) -> anyhow::Result<()> {
     let fits = !name.trim().is_empty() && name.chars().count() <= 200 && !name.chars().any(char::is_control);
-    if fits { Ok(()) } else { Err(usage("--name: must have 1 to 200 characters on one line, not only blanks")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(usage("--name: must have 1 to 200 characters on one line, not only blanks"))
+    }
 }
 
 /// How somebody came to be an owner.

@@ -88,6 +88,10 @@ fn environment(settings: &Settings) -> Vec<(&'static str, Option<String>)> {
         // One address can't serve several processes.
         ("COUNTERSIGN_METRICS_LISTEN", None),
     ];
+    // Links in mails lead to the address that the banner shows.
+    if std::env::var_os("COUNTERSIGN_PUBLIC_URL").is_none_or(|url| url.is_empty()) {
+        environment.push(("COUNTERSIGN_PUBLIC_URL", Some(format!("http://{}", settings.listen))));
+    }
     if let Some(url) = &settings.smtp_url {
         environment.push(("COUNTERSIGN_SMTP_URL", Some(url.clone())));
         environment.push(("COUNTERSIGN_MAIL_FROM", Some("Countersign <no-reply@demo.test>".into())));
