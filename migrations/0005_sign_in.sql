@@ -65,11 +65,11 @@ CREATE TABLE oidc_flow (
     org_id          uuid NOT NULL REFERENCES org,    -- whose jobs do the talking
     state_hash      bytea NOT NULL,
     browser_hash    bytea NOT NULL,                  -- the short cookie of the browser that left
-    sealed          bytea NOT NULL,                  -- state, nonce and PKCE verifier
+    sealed          bytea NOT NULL,                  -- nonce and PKCE verifier
     return_to       text NOT NULL,                   -- a path of ours
     created_at      timestamptz NOT NULL,
     expires_at      timestamptz NOT NULL,
-    authorize_url   text,
+    authorize_page  jsonb,                           -- where the browser is sent, as the worker learnt
     code_sealed     bytea,
     came_back_at    timestamptz,                     -- a way back is gone once
     outcome         jsonb,                           -- {"identity": …} or {"fault": …}
@@ -137,7 +137,7 @@ CREATE POLICY oidc_flow_insert ON oidc_flow FOR INSERT TO countersign_app
 CREATE POLICY oidc_flow_update ON oidc_flow FOR UPDATE TO countersign_app
     USING (org_id = (SELECT current_org()) AND (SELECT acting_role()) = 'system')
     WITH CHECK (org_id = (SELECT current_org()));
-GRANT SELECT, INSERT, UPDATE (authorize_url, code_sealed, came_back_at, outcome) ON oidc_flow TO countersign_app;
+GRANT SELECT, INSERT, UPDATE (authorize_page, code_sealed, came_back_at, outcome) ON oidc_flow TO countersign_app;
 
 CREATE POLICY recovery_code_self ON recovery_code TO countersign_app
     USING (account_id = (SELECT current_account())) WITH CHECK (account_id = (SELECT current_account()));
@@ -204,6 +204,12 @@ CREATE FUNCTION oidc_flow_lookup(hash bytea)
     RETURNS TABLE (flow_id uuid, org_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
     AS $$ SELECT f.flow_id, f.org_id FROM oidc_flow f WHERE f.state_hash = hash $$;
+
+-- Whose workers talk to the identity provider, before anybody knows who is coming: the oldest organisation's.
+CREATE FUNCTION oidc_home()
+    RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS $$ SELECT o.org_id FROM org o ORDER BY o.created_at, o.org_id LIMIT 1 $$;
 
 -- Takes one try from each bucket, or none and answers for how many milliseconds there is none to take.
 -- `every_ms`: one try comes back that often; `bursts`: tries at once. The first look takes no lock, so that a
@@ -279,9 +285,9 @@ $$;
 
 REVOKE ALL ON FUNCTION session_lookup(bytea, uuid), account_for_sign_in(text),
     known_device_check(text, bytea, timestamptz), password_reset_lookup(bytea), identity_lookup(text, text),
-    oidc_flow_lookup(bytea), sign_in_admit(bytea[], bigint[], integer[], timestamptz),
+    oidc_flow_lookup(bytea), oidc_home(), sign_in_admit(bytea[], bigint[], integer[], timestamptz),
     sign_in_forgive(bytea, bigint), sign_in_prune(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION session_lookup(bytea, uuid), account_for_sign_in(text),
     known_device_check(text, bytea, timestamptz), password_reset_lookup(bytea), identity_lookup(text, text),
-    oidc_flow_lookup(bytea), sign_in_admit(bytea[], bigint[], integer[], timestamptz),
+    oidc_flow_lookup(bytea), oidc_home(), sign_in_admit(bytea[], bigint[], integer[], timestamptz),
     sign_in_forgive(bytea, bigint), sign_in_prune(timestamptz) TO countersign_app;

@@ -27,6 +27,9 @@ pub struct ApiConfig {
     /// Where browsers find us; cookies are bound to it. `COUNTERSIGN_PUBLIC_URL`, default `http://` and the
     /// address listened on; https, except on this machine itself.
     pub public_url: Url,
+    /// Whether people may sign in through an identity provider, which workers talk to: when
+    /// `COUNTERSIGN_OIDC_ISSUER` is set.
+    pub oidc: bool,
     /// Networks of the proxies whose X-Forwarded-For is believed. `COUNTERSIGN_TRUSTED_PROXIES`, separated by
     /// commas, default none.
     pub trusted_proxies: Vec<IpNet>,
@@ -46,6 +49,7 @@ impl Default for ApiConfig {
             body_timeout: Duration::from_secs(30),
             max_streams: 256,
             public_url: local_url(8080),
+            oidc: false,
             trusted_proxies: Vec::new(),
         }
     }
@@ -107,6 +111,7 @@ impl ApiConfig {
             max_streams: read(&get, "COUNTERSIGN_MAX_STREAMS", "write a whole number")?
                 .unwrap_or(base.max_streams),
             public_url: public_url(&get)?.unwrap_or_else(|| local_url(listen.port())),
+            oidc: get("COUNTERSIGN_OIDC_ISSUER").is_some_and(|issuer| !issuer.trim().is_empty()),
             trusted_proxies: trusted_proxies(&get)?,
         })
     }

@@ -128,6 +128,9 @@ problem_sets! {
     /// The door, for people who are not in yet.
     Door: BadJson SignInRefused SecondFactorRequired CsrfRefused BodyTimeout LinkRefused BodyTooLarge
         UnsupportedMediaType InvalidRequest SignInSlowed Internal DatabaseAway SignInNotSetUp;
+    /// The way to an identity provider and back.
+    Elsewhere: BadQuery CsrfRefused OidcNotConfigured OidcRefused OidcAway InvalidRequest SignInSlowed Internal
+        DatabaseAway SignInNotSetUp;
     /// A public page.
     Public: Internal;
 }

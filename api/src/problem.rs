@@ -75,6 +75,8 @@ codes! {
     SecondFactorRequired = "second_factor_required", UNAUTHORIZED, "A second factor is needed";
     SessionEnded = "session_ended", UNAUTHORIZED, "The session is over";
     CodeRefused = "code_refused", FORBIDDEN, "The code is not right";
+    OidcNotConfigured = "oidc_not_configured", NOT_FOUND, "Nobody signs in through an identity provider here";
+    OidcRefused = "oidc_refused", FORBIDDEN, "Signing in through the identity provider was refused";
     LinkRefused = "link_refused", GONE, "The link works no longer";
     HookRefused = "hook_refused", UNAUTHORIZED, "The webhook was not accepted";
     NotFound = "not_found", NOT_FOUND, "There is no such thing here";
@@ -100,6 +102,7 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something broke on our side";
     DatabaseAway = "database_away", SERVICE_UNAVAILABLE, "PostgreSQL is not available";
     RedisAway = "redis_away", SERVICE_UNAVAILABLE, "Redis is not available";
+    OidcAway = "oidc_away", SERVICE_UNAVAILABLE, "The identity provider does not answer";
     SignInNotSetUp = "sign_in_not_set_up", SERVICE_UNAVAILABLE, "Sign-in is not set up";
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE, "This process is shutting down";
 }

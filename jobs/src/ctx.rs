@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::audit::CheckpointKeys;
+use crate::auth::FlowSeals;
 use crate::{Job, new_job};
 
 /// Facts about the attempt that runs.
@@ -59,6 +60,8 @@ pub struct Ports {
     pub mailer: Arc<dyn Mailer>,
     /// Says who somebody is who signs in elsewhere.
     pub identity: Arc<dyn IdentityProvider>,
+    /// Opens what the API sealed for a sign-in elsewhere.
+    pub flow_seals: Arc<dyn FlowSeals>,
     /// Where people's browsers find us: links in mails begin with it.
     pub public_url: Url,
     /// Checks signatures on the audit log.

@@ -9,6 +9,7 @@
 //! payload, decide when or where a job runs.
 
 pub mod audit;
+pub mod auth;
 mod ctx;
 mod entry;
 mod field_errors;

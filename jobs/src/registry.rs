@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::entry::Entry;
-use crate::{Ctx, Job, audit, hooks, people, system, webhooks};
+use crate::{Ctx, Job, audit, auth, hooks, people, system, webhooks};
 
 /// A list of kinds that can't be used as it stands: a mistake in code, found at start.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,8 @@ impl Registry {
         registry.add::<people::SendInvitation>()?;
         registry.add::<people::SendPasswordReset>()?;
         registry.add::<audit::VerifyLog>()?;
+        registry.add::<auth::BeginOidc>()?;
+        registry.add::<auth::FinishOidc>()?;
         registry.add::<hooks::ProcessEvent>()?;
         registry.add::<system::Echo>()?;
         registry.add::<system::Flaky>()?;

@@ -16,7 +16,7 @@ mod vault_port;
 pub use audit::AuditKeyPort;
 pub use crew::{Crew, Run, lane_worker};
 pub use mail::MailPort;
-pub use oidc::OidcPort;
+pub use oidc::{FlowSealPort, OidcPort};
 pub use ports::WebhookPort;
 pub use runner::Runner;
 pub use secrets::{DerivedSecrets, KeyError};

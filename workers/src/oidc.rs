@@ -2,7 +2,11 @@
 
 use domain::oidc::{AuthorizePage, CodeExchange, Identity, IdentityProvider, OidcFault};
 use domain::ports::PortFuture;
+use jobs::auth::{FLOW_PURPOSE, FlowSeals};
 use providers::oidc::OidcClient;
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+use vault::AuthKeys;
 
 /// The process' one client of the identity provider, or the plain answer that none is set up.
 pub struct OidcPort {
@@ -28,6 +32,24 @@ impl IdentityProvider for OidcPort {
 
     fn exchange<'a>(&'a self, exchange: &'a CodeExchange) -> PortFuture<'a, Result<Identity, OidcFault>> {
         Box::pin(async move { self.client()?.exchange(exchange).await })
+    }
+}
+
+/// The API's own keys, for what it sealed for a sign-in elsewhere.
+pub struct FlowSealPort(Option<AuthKeys>);
+
+impl FlowSealPort {
+    /// Without keys nothing opens.
+    #[must_use]
+    pub fn new(keys: Option<AuthKeys>) -> Self {
+        Self(keys)
+    }
+}
+
+impl FlowSeals for FlowSealPort {
+    fn open(&self, flow: Uuid, sealed: &[u8]) -> Option<SecretString> {
+        let bytes = self.0.as_ref()?.open(FLOW_PURPOSE, sealed, flow.as_bytes()).ok()?;
+        Some(std::str::from_utf8(bytes.expose_secret()).ok()?.to_owned().into())
     }
 }
 

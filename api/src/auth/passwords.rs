@@ -133,13 +133,11 @@ impl Passwords {
         pointer: &'static str,
     ) -> Result<String, Problem> {
         let (email, name) = (email.to_owned(), name.to_owned());
-        let hashed = self
-            .blocking(move || match check(&password, &email, &name) {
-                Ok(()) => hash(&password).map_err(Problem::internal),
-                Err(why) => Err(Problem::field(pointer, why)),
-            })
-            .await?;
-        hashed
+        self.blocking(move || match check(&password, &email, &name) {
+            Ok(()) => hash(&password).map_err(Problem::internal),
+            Err(why) => Err(Problem::field(pointer, why)),
+        })
+        .await?
     }
 
     /// The same password by today's settings.

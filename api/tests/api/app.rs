@@ -57,7 +57,11 @@ impl App {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(api::serve(listener, api.clone(), stop.clone().cancelled_owned()));
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         let mut app =
             Self { db, queue, store, api, org: OrgId::new(), token: String::new(), base, http, stop };
         let (org, token) = app.other_org("acme").await;
@@ -120,10 +124,13 @@ impl App {
     }
 }
 
-/// Keys of this test only.
+/// The API's own keys, of tests only.
+pub(crate) fn auth_keys() -> vault::AuthKeys {
+    vault::AuthKeys::from_lines("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "test").unwrap()
+}
+
 fn keys() -> ApiKeys {
-    let auth = vault::AuthKeys::from_lines("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "test").unwrap();
-    ApiKeys { auth: Some(Arc::new(auth)), sealing: Some(Arc::new(crate::keys::sealing())) }
+    ApiKeys { auth: Some(Arc::new(auth_keys())), sealing: Some(Arc::new(crate::keys::sealing())) }
 }
 
 impl Drop for App {

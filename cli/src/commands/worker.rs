@@ -18,7 +18,9 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use vault::if_any;
-use workers::{AuditKeyPort, Crew, DerivedSecrets, MailPort, OidcPort, Runner, VaultPort, WebhookPort};
+use workers::{
+    AuditKeyPort, Crew, DerivedSecrets, FlowSealPort, MailPort, OidcPort, Runner, VaultPort, WebhookPort,
+};
 
 use crate::commands::audit::declare_kinds;
 use crate::config::{Config, Servers};
@@ -108,6 +110,7 @@ fn ports(config: &Config, servers: &Servers) -> anyhow::Result<Ports> {
         webhook_secrets: Arc::new(secrets),
         mailer: Arc::new(MailPort::new(mail)),
         identity: Arc::new(OidcPort::new(identity)),
+        flow_seals: Arc::new(FlowSealPort::new(if_any(config.keys.auth_keys())?)),
         public_url: ApiConfig::from_env()?.public_url,
         audit_keys: Arc::new(AuditKeyPort(if_any(config.keys.checkpoint_public_key())?)),
         vault: Arc::new(vault_port(config, servers)?),

@@ -13,6 +13,7 @@ use domain::ports::{
 };
 use domain::{Done, JobError, JobId, OrgId};
 use jobs::audit::CheckpointKeys;
+use jobs::auth::FlowSeals;
 use jobs::{Ctx, JobInfo, Ports, ProgressSink, Registry};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -21,6 +22,7 @@ use store::Store;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use uuid::Uuid;
 
 /// One recorded delivery.
 #[derive(Clone, Debug)]
@@ -84,6 +86,12 @@ impl IdentityProvider for Outside {
 
     fn exchange<'a>(&'a self, _: &'a CodeExchange) -> PortFuture<'a, Result<Identity, OidcFault>> {
         Box::pin(async { Err(OidcFault::NotConfigured) })
+    }
+}
+
+impl FlowSeals for Outside {
+    fn open(&self, _: Uuid, _: &[u8]) -> Option<SecretString> {
+        None
     }
 }
 
@@ -161,6 +169,7 @@ impl Stage {
             mailer: self.outside.clone(),
             identity: self.outside.clone(),
             public_url: "https://app.example.com".parse().unwrap(),
+            flow_seals: self.outside.clone(),
             audit_keys: self.outside.clone(),
             vault: self.outside.clone(),
             clock: Arc::new(ManualClock::at(now())),

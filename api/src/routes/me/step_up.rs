@@ -52,12 +52,13 @@ pub(crate) async fn step_up(
 /// Uses a code of the person's second factor up, in the transaction that does what it was shown for.
 pub(super) async fn consume(api: &Api, person: &Person, code: &SecretString) -> Result<Tx, Problem> {
     let account_id = person.session.account_id;
-    slow::code(api, account_id).await?;
-    let mut tx = Tx::for_actor(api.store(), &person.actor).await?;
-    let sealed = accounts::get(&mut tx).await?.totp_sealed.ok_or_else(|| {
+    let account = accounts::get(&mut Tx::for_reader(api.store(), &person.actor).await?).await?;
+    let sealed = account.totp_sealed.ok_or_else(|| {
         Problem::new(Code::Conflict, "there is no second factor; POST /v1/me/totp begins one")
     })?;
+    slow::code(api, account_id).await?;
     let seed = Seed::open(api.auth_keys()?, account_id, &sealed)?;
     let factor = Factor::read(&seed, code.expose_secret(), api.now()).ok_or_else(code_refused)?;
+    let mut tx = Tx::for_actor(api.store(), &person.actor).await?;
     if factor.consume(&mut tx, account_id, api.now()).await? { Ok(tx) } else { Err(code_refused()) }
 }

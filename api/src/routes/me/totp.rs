@@ -86,15 +86,16 @@ pub(crate) async fn confirm(
     Body(request): Body<CodeRequest>,
 ) -> Result<Json<RecoveryCodes>, Problem> {
     let account_id = person.session.account_id;
-    slow::code(&api, account_id).await?;
     let now = api.now();
-    let mut tx = Tx::for_actor(api.store(), &person.actor).await?;
     let none = || Problem::new(Code::Conflict, "no second factor was begun; POST /v1/me/totp begins one");
-    let sealed = accounts::get(&mut tx).await?.totp_pending_sealed.ok_or_else(none)?;
+    let account = accounts::get(&mut Tx::for_reader(api.store(), &person.actor).await?).await?;
+    let sealed = account.totp_pending_sealed.ok_or_else(none)?;
+    slow::code(&api, account_id).await?;
     let seed = Seed::open(api.auth_keys()?, account_id, &sealed)?;
     let Some(Factor::Step(step)) = Factor::read(&seed, request.code.expose_secret(), now) else {
         return Err(code_refused());
     };
+    let mut tx = Tx::for_actor(api.store(), &person.actor).await?;
     if !second_factor::confirm(&mut tx, account_id, &sealed, step, now).await? {
         return Err(none());
     }

@@ -2,6 +2,8 @@
 
 mod access_token;
 mod complete_reset;
+mod oidc;
+mod oidc_callback;
 mod request_reset;
 #[allow(clippy::module_inception)]
 mod sign_in;
@@ -20,6 +22,8 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(access_token::access_token))
         .routes(routes!(request_reset::request_reset))
         .routes(routes!(complete_reset::complete_reset))
+        .routes(routes!(oidc::begin))
+        .routes(routes!(oidc_callback::come_back))
 }
 
 /// An address as it is stored and as buckets are named by it.

@@ -3,6 +3,8 @@
 //! Unknown address, wrong password, disabled account, no password: the same answer and the same work. Tries
 //! are counted before anything is hashed.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use domain::AccountId;
@@ -104,22 +106,25 @@ async fn attempt(api: &Api, visitor: &Visitor, request: SignInRequest) -> Result
         }
         read => read?,
     };
+    let renewed = match verdict {
+        Verdict::RightButOld => Some(api.passwords().hash_again(password).await?),
+        Verdict::Right | Verdict::Wrong => None,
+    };
     let mut beginning = Beginning::open(api, visitor, account, &membership).await?;
-    if let Some(factor) = &factor {
-        if !factor.consume(&mut beginning.tx, account, api.now()).await? {
-            drop(beginning);
-            note_refusal(api, account, visitor.origin.clone());
-            return Err(refused());
-        }
-        slow::right_code(api, account).await;
-    }
-    if verdict == Verdict::RightButOld
-        && let Some(old) = hash
+    if let Some(factor) = &factor
+        && !factor.consume(&mut beginning.tx, account, api.now()).await?
     {
-        let new = api.passwords().hash_again(password).await?;
-        accounts::rehash_password(&mut beginning.tx, &old, &new).await?;
+        drop(beginning);
+        note_refusal(api, account, visitor.origin.clone());
+        return Err(refused());
+    }
+    if let (Some(old), Some(new)) = (&hash, &renewed) {
+        accounts::rehash_password(&mut beginning.tx, old, new).await?;
     }
     let begun = beginning.finish("password", factor.is_some()).await?;
+    if factor.is_some() {
+        slow::right_code(api, account).await;
+    }
     begun.answer(api).await
 }
 
@@ -148,11 +153,15 @@ fn refused() -> Problem {
     )
 }
 
-/// Writes a refused try into the audit log, beside the answer, so that it takes no longer for accounts that
+/// A refused try is written down when its answer has long left, so that the work shows in nobody's clock.
+const NOTE_AFTER: Duration = Duration::from_millis(200);
+
+/// Writes a refused try into the audit log, after the answer, so that it takes no longer for accounts that
 /// exist; and at most once a minute.
 fn note_refusal(api: &Api, account: AccountId, origin: Origin) {
     let api = api.clone();
     tokio::spawn(async move {
+        tokio::time::sleep(NOTE_AFTER).await;
         if !slow::records_refusal(&api, account).await {
             return;
         }

@@ -16,7 +16,8 @@ async fn changes_need_the_sessions_own_code_and_our_own_pages() {
     }
     let ana = Browser::signed_in(&app, "ana@example.com").await;
     let bo = Browser::signed_in(&app, "bo@example.com").await;
-    let bare = Browser { csrf: None, ..ana.clone() };
+    let mut bare = ana.clone();
+    bare.csrf = None;
     let attempt = |code: Option<String>, site: Option<&str>| {
         let mut request = bare.request(Method::PATCH, "/v1/me").json(&json!({ "locale": "es" }));
         if let Some(code) = code {

@@ -6,6 +6,7 @@ pub(crate) mod people;
 mod bad_input;
 mod csrf;
 mod door;
+mod elsewhere;
 mod reset;
 pub(crate) mod second_factor;
 mod sessions;

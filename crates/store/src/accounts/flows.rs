@@ -20,7 +20,7 @@ pub struct NewFlow<'a> {
     pub state_hash: [u8; 32],
     /// SHA-256 of the cookie of the browser that leaves.
     pub browser_hash: [u8; 32],
-    /// State, nonce and PKCE verifier, sealed.
+    /// Nonce and PKCE verifier, sealed.
     pub sealed: &'a [u8],
     /// A path of ours.
     pub return_to: &'a str,
@@ -31,18 +31,27 @@ pub struct NewFlow<'a> {
 pub struct Flow {
     /// SHA-256 of the cookie of the browser that left.
     pub browser_hash: Vec<u8>,
-    /// State, nonce and PKCE verifier, sealed.
+    /// Nonce and PKCE verifier, sealed.
     pub sealed: Vec<u8>,
     /// A path of ours.
     pub return_to: String,
     /// When it is too late to come back.
     pub expires_at: DateTime<Utc>,
     /// Where the browser is sent.
-    pub authorize_url: Option<String>,
+    pub authorize_page: Option<Value>,
     /// The code it came back with, sealed.
     pub code_sealed: Option<Vec<u8>>,
     /// What the worker found: `{"identity": …}` or `{"fault": …}`.
     pub outcome: Option<Value>,
+}
+
+/// The organisation whose workers talk to the provider; none before there is any.
+///
+/// # Errors
+/// As [`begin`].
+pub async fn home(store: &Store) -> Result<Option<OrgId>, StoreError> {
+    let home: Option<Uuid> = sqlx::query_scalar("SELECT oidc_home()").fetch_one(store.pool()).await?;
+    Ok(home.map(OrgId))
 }
 
 /// Begins a flow. The transactions here are the platform's.
@@ -83,27 +92,27 @@ pub async fn find(store: &Store, state_hash: &[u8; 32]) -> Result<Option<(Uuid, 
 /// # Errors
 /// [`StoreError::NotFound`] when there is none.
 pub async fn get(tx: &mut Tx, flow_id: Uuid) -> Result<Flow, StoreError> {
-    type Row = (Vec<u8>, Vec<u8>, String, DateTime<Utc>, Option<String>, Option<Vec<u8>>, Option<Value>);
+    type Row = (Vec<u8>, Vec<u8>, String, DateTime<Utc>, Option<Value>, Option<Vec<u8>>, Option<Value>);
     let row: Option<Row> = sqlx::query_as(
-        "SELECT browser_hash, sealed, return_to, expires_at, authorize_url, code_sealed, outcome
+        "SELECT browser_hash, sealed, return_to, expires_at, authorize_page, code_sealed, outcome
          FROM oidc_flow WHERE flow_id = $1",
     )
     .bind(flow_id)
     .fetch_optional(tx.conn())
     .await?;
-    let (browser_hash, sealed, return_to, expires_at, authorize_url, code_sealed, outcome) =
+    let (browser_hash, sealed, return_to, expires_at, authorize_page, code_sealed, outcome) =
         row.ok_or(StoreError::NotFound("sign-in under way"))?;
-    Ok(Flow { browser_hash, sealed, return_to, expires_at, authorize_url, code_sealed, outcome })
+    Ok(Flow { browser_hash, sealed, return_to, expires_at, authorize_page, code_sealed, outcome })
 }
 
 /// Writes where the browser is to go.
 ///
 /// # Errors
 /// As [`begin`].
-pub async fn set_authorize_url(tx: &mut Tx, flow_id: Uuid, url: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE oidc_flow SET authorize_url = $2 WHERE flow_id = $1")
+pub async fn set_authorize_page(tx: &mut Tx, flow_id: Uuid, page: &Value) -> Result<(), StoreError> {
+    sqlx::query("UPDATE oidc_flow SET authorize_page = $2 WHERE flow_id = $1")
         .bind(flow_id)
-        .bind(url)
+        .bind(page)
         .execute(tx.conn())
         .await?;
     Ok(())

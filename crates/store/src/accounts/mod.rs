@@ -36,6 +36,8 @@ pub struct Account {
     pub totp_sealed: Option<Vec<u8>>,
     /// The sealed seed that was shown and not confirmed yet.
     pub totp_pending_sealed: Option<Vec<u8>>,
+    /// May not sign in.
+    pub disabled: bool,
 }
 
 /// What a sign-in is checked against.
@@ -157,14 +159,15 @@ pub async fn also_as(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> 
 /// # Errors
 /// [`StoreError::NotFound`] when the transaction is for nobody's account.
 pub async fn get(tx: &mut Tx) -> Result<Account, StoreError> {
-    type Row = (Uuid, String, String, String, Option<String>, Option<Vec<u8>>, Option<Vec<u8>>);
+    type Row = (Uuid, String, String, String, Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, bool);
     let row: Option<Row> = sqlx::query_as(
-        "SELECT account_id, email, name, locale, password_hash, totp_sealed, totp_pending_sealed
+        "SELECT account_id, email, name, locale, password_hash, totp_sealed, totp_pending_sealed,
+                disabled_at IS NOT NULL
          FROM account WHERE account_id = current_account()",
     )
     .fetch_optional(tx.conn())
     .await?;
-    let (account_id, email, name, locale, password_hash, totp_sealed, totp_pending_sealed) =
+    let (account_id, email, name, locale, password_hash, totp_sealed, totp_pending_sealed, disabled) =
         row.ok_or(StoreError::NotFound("account"))?;
     Ok(Account {
         account_id: AccountId(account_id),
@@ -174,6 +177,7 @@ pub async fn get(tx: &mut Tx) -> Result<Account, StoreError> {
         password_hash,
         totp_sealed,
         totp_pending_sealed,
+        disabled,
     })
 }
 
