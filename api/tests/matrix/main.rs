@@ -2,7 +2,7 @@
 //! place its subject can be. What should happen follows from the scope the document names and from
 //! `domain::permission`; a new operation fails until it has a recipe. The same calls show that whatever
 //! changes something is written into the audit log.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::needless_pass_by_value)]
 
 #[allow(dead_code)]
 #[path = "../api/app.rs"]
@@ -14,6 +14,7 @@ mod expect;
 #[path = "../api/keys.rs"]
 mod keys;
 mod recipes;
+mod rooms;
 mod rows;
 mod world;
 

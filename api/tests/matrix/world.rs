@@ -117,11 +117,22 @@ impl World {
     /// A new person with this role, signed in.
     pub(crate) async fn person(&self, role: Role) -> Papers {
         let joined = self.joined(self.org, role).await;
-        let (session_id, cookie) = self.session(&joined).await;
+        self.signed_in(&joined).await
+    }
+
+    /// What a member shows who has just signed in.
+    pub(crate) async fn signed_in(&self, joined: &Joined) -> Papers {
+        let (session_id, cookie) = self.session(joined).await;
         let me = self.app.anonymous(Method::GET, "/v1/me").header("cookie", &cookie);
         let me = Reply::of(me).await.ok();
         let csrf = me["csrf_token"].as_str().unwrap().to_owned();
-        Papers::Session(Session { session_id, account_id: joined.account, email: joined.email, cookie, csrf })
+        Papers::Session(Session {
+            session_id,
+            account_id: joined.account,
+            email: joined.email.clone(),
+            cookie,
+            csrf,
+        })
     }
 
     /// A new member of an organisation; bound to the first room where the role can be.

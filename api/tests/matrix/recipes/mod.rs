@@ -100,7 +100,6 @@ impl Recipe {
         Self { also: permissions, ..self }
     }
 
-    #[allow(dead_code)]
     pub(crate) fn answers(self, status: u16) -> Self {
         Self { answers: Some(status), ..self }
     }

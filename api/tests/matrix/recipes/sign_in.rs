@@ -45,6 +45,12 @@ impl Setting<'_> {
 
 pub(super) fn recipes() -> Vec<Recipe> {
     vec![
+        // Without an identity provider; the whole way is in tests/api/sign_in.
+        Recipe::new("GET /v1/auth/oidc", About::Public, plain).answers(404),
+        Recipe::new("GET /v1/auth/oidc/callback", About::Public, |_| {
+            Box::pin(async { Call::plain().asking("code=c&state=s") })
+        })
+        .answers(404),
         Recipe::new("POST /v1/auth/sign-in", About::Public, |s| {
             Box::pin(async {
                 let reset = json!({ "token": s.reset().await, "password": PASSWORD });
