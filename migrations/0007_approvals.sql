@@ -233,6 +233,12 @@ DECLARE
 BEGIN
     NEW.changed_at := clock_timestamp();
     NEW.changed_by := current_actor();
+    IF TG_OP = 'INSERT' AND ruled IS NOT NULL AND EXISTS (
+        SELECT FROM job_batch b WHERE b.org_id = NEW.org_id AND b.completed_at IS NULL
+        AND b.callback ->> 'kind' = ruled) THEN
+        RAISE EXCEPTION 'an open batch would enqueue a job of the kind % by itself; set the rule when it is complete', ruled
+            USING ERRCODE = 'CS001';
+    END IF;
     IF ruled IS NOT NULL AND NEW.org_id = current_org() THEN
         INSERT INTO guarded_kind (kind, always) VALUES (ruled, false) ON CONFLICT DO NOTHING;
     END IF;
@@ -580,6 +586,7 @@ CREATE CONSTRAINT TRIGGER approval_release_made AFTER INSERT ON approval_release
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION approval_release_made();
 -- The functions above read the ledger past the organisations.
 CREATE POLICY job_owner ON job FOR SELECT TO CURRENT_USER USING (true);
+CREATE POLICY job_batch_owner ON job_batch FOR SELECT TO CURRENT_USER USING (true);
 
 -- Taking back what was asked: its makers, and whoever makes the rules.
 CREATE FUNCTION approval_withdraw(wanted uuid) RETURNS void
@@ -702,3 +709,5 @@ REVOKE ALL ON FUNCTION guard_kinds(text[]), needs_approval(uuid, text), guarded_
 GRANT EXECUTE ON FUNCTION guard_kinds(text[]), needs_approval(uuid, text), guarded_by_rule(),
     stepped_up_within(interval), approval_why_not(uuid, text), approval_withdraw(uuid), approval_due_orgs(),
     approval_expire(integer) TO countersign_app;
+-- The engine asks before it enqueues a batch's callback.
+GRANT EXECUTE ON FUNCTION needs_approval(uuid, text) TO countersign_engine;

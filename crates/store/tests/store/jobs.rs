@@ -232,6 +232,7 @@ async fn a_job_tells_its_story() {
         .insert(&mut database.admin)
         .await;
     for statement in [
+        "UPDATE job_history SET parent_job_id = $1 WHERE job_id = $4::uuid AND $2::uuid IS NOT NULL AND $3::uuid IS NOT NULL",
         "UPDATE job SET batch_id = $2, successors = json_build_array(json_build_object('job_id', $4::text)) WHERE job_id = $1 AND $3::uuid IS NOT NULL",
         "INSERT INTO job_batch (batch_id, org_id, name, total) SELECT $2, $3, 'b', 3 WHERE $1::uuid IS NOT NULL AND $4::text IS NOT NULL",
         "INSERT INTO job_wait (job_id, org_id, lane, what, key, detail) SELECT $1, $3, 'default', 'lane', 'default', '{}' WHERE $2::uuid IS NOT NULL AND $4::text IS NOT NULL",
