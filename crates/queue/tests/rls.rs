@@ -46,6 +46,11 @@ const ROWS: &[&str] = &[
      FROM actor a, made WHERE a.org_id = $1::uuid",
     "INSERT INTO member_workspace (org_id, actor_id, workspace_id)
      SELECT m.org_id, m.actor_id, w.workspace_id FROM member m JOIN workspace w USING (org_id) WHERE org_id = $1",
+    "INSERT INTO session (session_id, org_id, account_id, actor_id, token_hash, created_at, last_seen_at, expires_at)
+     SELECT gen_random_uuid(), org_id, account_id, actor_id, sha256(org_id::text::bytea), now(), now(), now()
+     FROM member WHERE org_id = $1",
+    "INSERT INTO password_reset (reset_id, org_id, account_id, created_at, expires_at)
+     SELECT gen_random_uuid(), org_id, account_id, now(), now() FROM member WHERE org_id = $1",
     "INSERT INTO audit_entry (entry_id, org_id, at, standing, action, subject_kind, subject_id, content)
      VALUES (gen_random_uuid(), $1, now(), 'system', 'job.cancel', 'job', 'j', '{}')",
     "INSERT INTO audit_pending (entry_id, org_id) SELECT entry_id, org_id FROM audit_entry WHERE org_id = $1",
@@ -94,7 +99,11 @@ const PLATFORM: &[(&str, &str, Platform)] = &[
     ("account", "name", Platform::Hidden),
     ("audited_kind", "effect", Platform::Open),
     ("guarded_kind", "always", Platform::Open),
+    ("identity", "last_used_at", Platform::Hidden),
+    ("known_device", "last_used_at", Platform::Hidden),
     ("lane", "mode", Platform::Open),
+    ("recovery_code", "used_at", Platform::Hidden),
+    ("sign_in_throttle", "tat", Platform::Hidden),
     ("worker", "state", Platform::Open),
 ];
 
