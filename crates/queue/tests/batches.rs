@@ -197,3 +197,22 @@ async fn a_batch_that_could_not_be_carried_out_is_refused_whole() {
     }
     assert_eq!(db.number("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_batch)").await, 0);
 }
+
+#[tokio::test]
+async fn a_batch_completes_although_its_callback_needs_an_approval_by_now() {
+    let db = TestDb::new().await;
+    let org = db.org("acme").await;
+    let queue = db.queue().await;
+    let book = Book::of([work(), kind("report")]);
+    let report = callback(org);
+    let (id, members) = batch(&queue, org, vec![job(org, "work", &json!("ok"))], Some(report.clone())).await;
+    sqlx::query("INSERT INTO guarded_kind (kind, always) VALUES ('report', true)")
+        .execute(db.superuser())
+        .await
+        .unwrap();
+    let _crew = worker::start(&queue, &book, worker::slots(2)).await;
+    db.reaches(members[0], JobState::Succeeded, SOON).await;
+    let done = view(&queue, org, id).await;
+    assert!(done.completed_at.is_some() && done.callback_job_id.is_none());
+    assert!(db.job(report.job_id).await.is_none(), "nobody approved it");
+}
