@@ -77,8 +77,8 @@ impl Operator {
 
 /// What the audit log gives as the reason of an operator's action: whose shell it was, and what they said.
 pub(crate) fn by_hand(said: Option<&str>) -> String {
-    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let user = match (user.filter(|user| !user.is_empty()), uid()) {
+    let named = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
+    let user = match (["SUDO_USER", "USER", "LOGNAME"].iter().find_map(named), uid()) {
         (Some(user), _) => user,
         (None, Some(uid)) => format!("user number {uid}"),
         (None, None) => "an unknown user".to_owned(),
