@@ -18,7 +18,6 @@ pub(crate) mod slow;
 mod tokens;
 mod visitor;
 
-#[allow(unused_imports)]
 pub(crate) use caller::{
     ApprovalsDecide, ApprovalsRead, ApprovalsRequest, ApprovalsRules, AuditRead, Caller, DeadWrite, HooksRead,
     HooksWrite, JobsRead, JobsWrite, LanesWrite, LimitsWrite, OrgWrite, PeopleRead, PeopleWrite, Person,

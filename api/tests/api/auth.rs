@@ -143,7 +143,17 @@ async fn no_route_was_forgotten() {
                     |token| request.try_clone().unwrap().bearer_auth(token),
                 )
             };
+            if operation["security"][0]["session"].is_array() {
+                assert_eq!(Reply::of(ask(None)).await.code(), "token_missing", "{place}");
+                let nobody = Reply::of(ask(Some(&app.token))).await;
+                assert_eq!(nobody.code(), "person_required", "{place}: an API token is nobody");
+                continue;
+            }
             let Some(scope) = operation["security"][0]["token"][0].as_str() else {
+                // Doors are tried one by one where they are described: sign_in, people, hooks.
+                if ["/v1/auth/", "/v1/hooks/"].iter().any(|door| path.starts_with(door)) {
+                    continue;
+                }
                 assert!(Reply::of(ask(None)).await.status.is_success(), "{place} is public");
                 continue;
             };
@@ -153,7 +163,9 @@ async fn no_route_was_forgotten() {
             let refused = Reply::of(ask(Some(&app.scoped(&others).await))).await;
             assert_eq!(refused.code(), "scope_missing", "{place}: {refused:?}");
             assert!(refused.body["detail"].as_str().unwrap().contains(scope), "{place} names {scope}");
-            if path.contains(&id) || path.contains("no-such-lane") {
+            // No token can decide, so none gets far enough to be told that there is no such thing.
+            let grantable = Permissions::parse(&[scope]).is_ok();
+            if grantable && (path.contains(&id) || path.contains("no-such-lane")) {
                 let reply = Reply::of(ask(Some(&app.scoped(&[scope]).await))).await;
                 // A body that is not this route's is refused before the thing is looked for.
                 assert!(matches!(reply.code(), "not_found" | "invalid_request"), "{place}: {reply:?}");

@@ -87,6 +87,8 @@ fn every_kind_says_what_the_catalogue_needs() {
         names,
         [
             "audit.verify",
+            "auth.begin_oidc",
+            "auth.finish_oidc",
             "hooks.process_event",
             "people.send_invitation",
             "people.send_password_reset",
