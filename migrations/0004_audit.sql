@@ -268,7 +268,8 @@ BEGIN
         SELECT a.*, CASE WHEN length(a.rooms) = 36 THEN a.rooms::uuid END AS workspace_id,
                CASE WHEN a.jobs = 1 THEN a.ids[1]::uuid END AS job_id,
                CASE WHEN a.jobs = 1 THEN 'job' ELSE 'jobs' END AS subject_kind,
-               coalesce(acting_role(), p.role, w.kind, 'unknown') AS standing
+               coalesce(CASE WHEN a.actor_id = current_actor() THEN acting_role() END, p.role, w.kind, 'unknown')
+                   AS standing
         FROM asked a
         LEFT JOIN actor w ON w.actor_id = a.actor_id AND w.org_id = a.org_id
         LEFT JOIN member p ON p.org_id = a.org_id AND p.actor_id = a.actor_id
