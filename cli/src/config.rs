@@ -4,6 +4,7 @@
 //! The API's own settings (`COUNTERSIGN_LISTEN`, rates, timeouts) are read by [`api::ApiConfig`].
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -218,6 +219,16 @@ impl Config {
             redis: Some(running.redis_url.into()),
             org: self.org.clone().or(Some(running.org)),
         }
+    }
+
+    /// The same, with the keys of a `make up` that runs here where the environment names none.
+    pub(crate) fn with_keys_of_running(mut self) -> anyhow::Result<Self> {
+        if !self.keys.is_set()
+            && let Some(dir) = Home::running_here()?.and_then(|running| running.keys_dir)
+        {
+            self.keys = KeyConfig::from_dir(Path::new(&dir));
+        }
+        Ok(self)
     }
 
     /// Prefix of every key in Redis.

@@ -43,10 +43,11 @@ pub(crate) async fn run(args: Args, config: &Config, stop: CancellationToken) ->
     info!(address = %listener.local_addr()?, "the API listens");
     let keys = api_keys(&config.keys)?;
     if keys.auth.is_none() {
-        warn!("there are no keys for signing in, so only API tokens work; run countersign keys init and set COUNTERSIGN_KEYS_DIR");
+        warn!(
+            "there are no keys for signing in, so only API tokens work; run countersign keys init and set COUNTERSIGN_KEYS_DIR"
+        );
     }
-    let api =
-        Api::new(store, queue, registry, settings, keys, Some(metrics), Arc::new(SystemClock));
+    let api = Api::new(store, queue, registry, settings, keys, Some(metrics), Arc::new(SystemClock));
     api::serve(listener, api, stop.cancelled_owned()).await.context("the listener broke")?;
     info!("the API has stopped");
     Ok(())

@@ -74,7 +74,7 @@ async fn operate(command: Command, config: Config, out: Out, on_stdin: bool) -> 
         }
         Command::Migrate(args) => migrate::run(&args, &config, out, signals::listen(on_stdin)?).await?,
         Command::Probe(args) => probe::run(&args, out).await?,
-        Command::Keys(command) => Box::pin(keys::run(command, &config, out)).await?,
+        Command::Keys(command) => Box::pin(keys::run(command, &config.with_keys_of_running()?, out)).await?,
         Command::WebhookSecret(args) => webhook_secret::run(&args, config, out).await?,
         Command::Jobs(command) => jobs::run(command, &Operator::connect(config).await?, out).await?,
         Command::Enqueue(args) => enqueue::run(args, &Operator::connect(config).await?, out).await?,
@@ -83,7 +83,9 @@ async fn operate(command: Command, config: Config, out: Out, on_stdin: bool) -> 
         Command::Schedule(command) => schedule::run(command, &Operator::connect(config).await?, out).await?,
         Command::Limits(command) => limits::run(command, &Operator::connect(config).await?, out).await?,
         Command::Workers(args) => workers::run(&args, &Operator::connect(config).await?, out).await?,
-        Command::Audit(command) => return Box::pin(audit::run(command, config, out)).await,
+        Command::Audit(command) => {
+            return Box::pin(audit::run(command, config.with_keys_of_running()?, out)).await;
+        }
         Command::Admin(command) => admin::run(command, &Operator::connect(config).await?, out).await?,
         Command::Token(command) => token::run(command, &Operator::connect(config).await?, out).await?,
         Command::Api(_) | Command::Worker(_) | Command::Scheduler(_) | Command::Bench(_) => {}

@@ -27,6 +27,9 @@ pub(crate) struct RunningHere {
     pub(crate) org: String,
     /// The platform's webhook keys, newest first.
     pub(crate) webhook_keys: Vec<String>,
+    /// The folder with its keys; none when they were named by the environment.
+    #[serde(default)]
+    pub(crate) keys_dir: Option<String>,
 }
 
 /// The folder of this directory.

@@ -112,6 +112,7 @@ impl Stay<'_> {
             api: format!("http://{}", self.address),
             org: ORG.into(),
             webhook_keys: webhook_keys.clone(),
+            keys_dir: keys.clone(),
         })?;
         let settings = fleet::Settings {
             database_url,
@@ -133,10 +134,7 @@ impl Stay<'_> {
 
     /// The folder with this machine's keys, made when missing; none when somebody named theirs.
     fn keys(&self) -> anyhow::Result<Option<String>> {
-        let named = &self.config.keys;
-        let texts =
-            [&named.auth, &named.vault_private, &named.vault_public, &named.audit, &named.audit_public];
-        if named.dir.is_some() || texts.iter().any(|text| text.is_some()) {
+        if self.config.keys.is_set() {
             return Ok(None);
         }
         let dir = self.home.keys();

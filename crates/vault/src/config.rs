@@ -54,6 +54,13 @@ impl KeyConfig {
         })
     }
 
+    /// Whether anything was said about keys at all.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        let texts = [&self.vault_private, &self.vault_public, &self.auth, &self.audit, &self.audit_public];
+        self.dir.is_some() || texts.iter().any(|text| text.is_some())
+    }
+
     /// The keys of a folder.
     #[must_use]
     pub fn from_dir(dir: &Path) -> Self {
