@@ -109,6 +109,9 @@ CREATE CONSTRAINT TRIGGER member_keeps_an_owner AFTER UPDATE OR DELETE ON member
     WHEN (OLD.role = 'owner' AND OLD.disabled_at IS NULL)
     EXECUTE FUNCTION member_keeps_an_owner();
 
+-- Whoever may call a trigger's function may hang it on a table of their own and have it act as the owner.
+REVOKE ALL ON FUNCTION member_keeps_an_owner() FROM PUBLIC;
+
 -- A private job is seen by one actor only, whatever anybody's role; the engine runs it all the same.
 ALTER TABLE job ADD COLUMN private_to uuid;
 ALTER TABLE job_history ADD COLUMN private_to uuid;

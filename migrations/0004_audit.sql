@@ -20,7 +20,8 @@ CREATE TABLE audit_entry (
 CREATE INDEX audit_entry_by_org ON audit_entry (org_id, entry_id);
 CREATE INDEX audit_entry_by_subject ON audit_entry (org_id, subject_kind, subject_id, entry_id);
 
--- Entries that are not in the chain yet; not part of the log.
+-- Entries that are not in the chain yet; not part of the log. Written by a trigger alone: a note of somebody's
+-- own about an entry that is linked already, or that there is none of, would stop the chain.
 CREATE TABLE audit_pending (
     entry_id uuid PRIMARY KEY,
     org_id   uuid NOT NULL
@@ -37,10 +38,7 @@ CREATE POLICY audit_entry_read ON audit_entry FOR SELECT TO countersign_app
 CREATE POLICY audit_entry_insert ON audit_entry FOR INSERT TO countersign_app
     WITH CHECK (org_id = (SELECT current_org())
                 AND ((SELECT acting_role()) = 'system' OR actor_id = (SELECT current_actor())));
-CREATE POLICY audit_pending_insert ON audit_pending FOR INSERT TO countersign_app
-    WITH CHECK (org_id = (SELECT current_org()));
 GRANT SELECT, INSERT ON audit_entry TO countersign_app;
-GRANT INSERT ON audit_pending TO countersign_app;
 
 -- The chain. Writers only add entries and never wait for each other; whoever chains (`audit_extend`) links
 -- what is committed, one organisation at a time under the lock of its head.
@@ -139,8 +137,11 @@ BEGIN
     END LOOP;
 END
 $$;
+-- Only of a link that there is: one further on would keep the real ones from being signed.
 CREATE POLICY audit_checkpoint_insert ON audit_checkpoint FOR INSERT TO countersign_app
-    WITH CHECK (org_id = (SELECT current_org()) AND (SELECT acting_role()) = 'system');
+    WITH CHECK (org_id = (SELECT current_org()) AND (SELECT acting_role()) = 'system'
+                AND EXISTS (SELECT FROM audit_link l WHERE l.org_id = audit_checkpoint.org_id
+                            AND l.seq = audit_checkpoint.seq AND l.hash = audit_checkpoint.hash));
 GRANT INSERT ON audit_checkpoint TO countersign_app;
 GRANT SELECT ON audited_kind TO countersign_app;
 
@@ -153,6 +154,17 @@ CREATE POLICY audit_link_owner_writes ON audit_link FOR INSERT TO CURRENT_USER W
 CREATE POLICY audit_head_owner ON audit_head TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY audit_checkpoint_owner ON audit_checkpoint FOR SELECT TO CURRENT_USER USING (true);
 CREATE POLICY actor_audit_owner ON actor FOR SELECT TO CURRENT_USER USING (true);
+
+-- Every entry is to be linked, whoever wrote it.
+CREATE FUNCTION audit_entry_noted() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO audit_pending (entry_id, org_id) SELECT w.entry_id, w.org_id FROM written w;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER audit_entry_noted AFTER INSERT ON audit_entry
+    REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_noted();
 
 -- Links at most `most` pending entries of an organisation. Answers how many; -1 when somebody else is at it.
 -- Stale statistics of a table that is empty most of the time must not make it read the whole log.
@@ -273,21 +285,20 @@ BEGIN
         FROM asked a
         LEFT JOIN actor w ON w.actor_id = a.actor_id AND w.org_id = a.org_id
         LEFT JOIN member p ON p.org_id = a.org_id AND p.actor_id = a.actor_id
-    ), written AS (
-        INSERT INTO audit_entry (entry_id, org_id, at, actor_id, standing, action, subject_kind, subject_id,
-                                 workspace_id, job_id, request_id, content)
-        SELECT t.entry_id, t.org_id, t.at, t.actor_id, t.standing, 'job.enqueue', t.subject_kind, t.ids[1],
-               t.workspace_id, t.job_id, t.request_id,
-               json_strip_nulls(json_build_object(
-                   'entry_id', t.entry_id, 'org_id', t.org_id,
-                   'at', to_char(t.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                   'actor_id', t.actor_id, 'standing', t.standing, 'action', 'job.enqueue',
-                   'subject_kind', t.subject_kind, 'subject_id', t.ids[1], 'workspace_id', t.workspace_id,
-                   'job_id', t.job_id, 'request_id', t.request_id, 'session_id', current_session(),
-                   'after', json_build_object('count', t.jobs, 'kinds', t.kinds, 'job_ids', t.ids)))::text
-        FROM told t RETURNING entry_id, org_id
     )
-    INSERT INTO audit_pending (entry_id, org_id) SELECT entry_id, org_id FROM written;
+    INSERT INTO audit_entry (entry_id, org_id, at, actor_id, standing, action, subject_kind, subject_id,
+                             workspace_id, job_id, request_id, content)
+    SELECT t.entry_id, t.org_id, t.at, t.actor_id, t.standing, 'job.enqueue', t.subject_kind, t.ids[1],
+           t.workspace_id, t.job_id, t.request_id,
+           json_strip_nulls(json_build_object(
+               'entry_id', t.entry_id, 'org_id', t.org_id,
+               'at', to_char(t.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+               'actor_id', t.actor_id, 'standing', t.standing, 'action', 'job.enqueue',
+               'subject_kind', t.subject_kind, 'subject_id', t.ids[1], 'workspace_id', t.workspace_id,
+               'job_id', t.job_id, 'request_id', t.request_id,
+               'session_id', CASE WHEN t.actor_id = current_actor() THEN current_session() END,
+               'after', json_build_object('count', t.jobs, 'kinds', t.kinds, 'job_ids', t.ids)))::text
+    FROM told t;
     RETURN NULL;
 END
 $$;
@@ -314,25 +325,25 @@ BEGIN
                CASE WHEN g.jobs = 1 THEN 'job' ELSE 'kind' END AS subject_kind,
                CASE WHEN g.jobs = 1 THEN g.ids[1]::text ELSE g.kind END AS subject_id
         FROM gone g
-    ), written AS (
-        INSERT INTO audit_entry (entry_id, org_id, at, standing, action, subject_kind, subject_id,
-                                 workspace_id, job_id, request_id, content)
-        SELECT t.entry_id, t.org_id, t.at, 'system', t.action, t.subject_kind, t.subject_id,
-               t.workspace_id, t.job_id, t.request_id,
-               json_strip_nulls(json_build_object(
-                   'entry_id', t.entry_id, 'org_id', t.org_id,
-                   'at', to_char(t.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                   'standing', 'system', 'action', t.action, 'subject_kind', t.subject_kind,
-                   'subject_id', t.subject_id, 'workspace_id', t.workspace_id, 'job_id', t.job_id,
-                   'request_id', t.request_id,
-                   'after', json_build_object('count', t.jobs, 'kind', t.kind, 'job_ids', t.ids)))::text
-        FROM told t RETURNING entry_id, org_id
     )
-    INSERT INTO audit_pending (entry_id, org_id) SELECT entry_id, org_id FROM written;
+    INSERT INTO audit_entry (entry_id, org_id, at, standing, action, subject_kind, subject_id,
+                             workspace_id, job_id, request_id, content)
+    SELECT t.entry_id, t.org_id, t.at, 'system', t.action, t.subject_kind, t.subject_id,
+           t.workspace_id, t.job_id, t.request_id,
+           json_strip_nulls(json_build_object(
+               'entry_id', t.entry_id, 'org_id', t.org_id,
+               'at', to_char(t.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+               'standing', 'system', 'action', t.action, 'subject_kind', t.subject_kind,
+               'subject_id', t.subject_id, 'workspace_id', t.workspace_id, 'job_id', t.job_id,
+               'request_id', t.request_id,
+               'after', json_build_object('count', t.jobs, 'kind', t.kind, 'job_ids', t.ids)))::text
+    FROM told t;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER audit_jobs_ended AFTER INSERT ON job_history
     REFERENCING NEW TABLE AS ended FOR EACH STATEMENT EXECUTE FUNCTION audit_jobs_ended();
 
-REVOKE ALL ON FUNCTION audit_jobs_made(), audit_jobs_ended() FROM PUBLIC;
+-- Whoever may call a trigger's function may hang it on a table of their own and have it act as the owner.
+REVOKE ALL ON FUNCTION audit_entry_noted(), audit_jobs_made(), audit_jobs_ended(), audit_append_only(),
+    audit_head_moves_on() FROM PUBLIC;

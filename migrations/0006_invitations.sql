@@ -68,6 +68,7 @@ CREATE TRIGGER member_not_oneself BEFORE UPDATE ON member FOR EACH ROW
     WHEN (OLD.actor_id = current_actor()
           AND (OLD.role, OLD.all_workspaces, OLD.disabled_at) IS DISTINCT FROM (NEW.role, NEW.all_workspaces, NEW.disabled_at))
     EXECUTE FUNCTION member_not_oneself();
+REVOKE ALL ON FUNCTION member_not_oneself() FROM PUBLIC;
 
 CREATE INDEX member_by_email ON member (org_id, email);
 CREATE INDEX workspace_by_org ON workspace (org_id, workspace_id DESC);

@@ -138,6 +138,17 @@ CREATE TABLE approval_release (
 );
 CREATE UNIQUE INDEX approval_release_open ON approval_release (job_id) WHERE used_at IS NULL;
 
+-- A token is a tool in its maker's hand: what it asks for, its maker asked for.
+ALTER TABLE api_token ADD COLUMN made_by uuid;     -- null: an operator at the command line
+CREATE FUNCTION api_token_made() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.made_by := CASE TG_OP WHEN 'INSERT' THEN current_actor() ELSE OLD.made_by END;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER api_token_made BEFORE INSERT OR UPDATE OF made_by ON api_token
+    FOR EACH ROW EXECUTE FUNCTION api_token_made();
+
 -- Row-level security.
 DO $$
 DECLARE t text;
@@ -283,6 +294,16 @@ $$;
 CREATE TRIGGER approval_subject_changed AFTER INSERT OR UPDATE ON approval_subject
     FOR EACH ROW EXECUTE FUNCTION approval_subject_changed();
 
+-- Whether approving so much under a rule needs a fresh second factor. An amount that is not told, or in another
+-- currency, counts as above.
+CREATE FUNCTION approval_steps_up(rule approval_rule, amount bigint, of_currency text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+        SELECT coalesce(rule.step_up, false)
+            OR (rule.step_up_above_minor IS NOT NULL
+                AND (amount IS NULL OR of_currency <> rule.currency OR amount >= rule.step_up_above_minor))
+    $$;
+
 -- Asking. The writer says what and about whom; hash, summary, amount, rule and times follow from that.
 CREATE FUNCTION approval_asked() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -290,6 +311,7 @@ DECLARE
     job     json := NEW.content -> 'job';
     subject approval_subject;
     rule    approval_rule;
+    of_kind approval_rule;                         -- of a replay: the rule on its kind
 BEGIN
     IF NEW.org_id IS DISTINCT FROM current_org()
        OR (acting_role() IS DISTINCT FROM 'system' AND NEW.requested_by IS DISTINCT FROM current_actor()) THEN
@@ -342,19 +364,26 @@ BEGIN
         RAISE EXCEPTION 'this was approved and released already; ask for a new one' USING ERRCODE = 'CS001';
     END IF;
 
-    SELECT * INTO rule FROM approval_rule r
-    WHERE r.org_id = NEW.org_id AND r.subject_kind IN (NEW.subject_kind, 'job:' || (job ->> 'kind'))
-    ORDER BY (r.subject_kind = NEW.subject_kind) DESC LIMIT 1;
-    NEW.roles := coalesce(rule.roles, '{owner}');
-    NEW.needed := coalesce(rule.needed, 1);
-    NEW.maker_may_decide := coalesce(rule.maker_may_decide, false);
-    -- An amount that is not told, or in another currency, counts as above.
-    NEW.step_up := coalesce(rule.step_up, false)
-        OR (rule.step_up_above_minor IS NOT NULL
-            AND (NEW.amount_minor IS NULL OR NEW.currency <> rule.currency
-                 OR NEW.amount_minor >= rule.step_up_above_minor));
+    SELECT * INTO rule FROM approval_rule r WHERE r.org_id = NEW.org_id AND r.subject_kind = NEW.subject_kind;
+    IF NEW.subject_kind = 'job_replay' THEN
+        -- A replay may carry another payload: it is never easier to approve than the job itself.
+        SELECT * INTO of_kind FROM approval_rule r
+        WHERE r.org_id = NEW.org_id AND r.subject_kind = 'job:' || (job ->> 'kind');
+    END IF;
+    NEW.roles := coalesce(rule.roles, of_kind.roles, '{owner}');
+    IF of_kind.roles IS NOT NULL AND NOT NEW.roles <@ of_kind.roles THEN
+        NEW.roles := ARRAY (SELECT r FROM unnest(NEW.roles) r WHERE r = ANY (of_kind.roles));
+        IF cardinality(NEW.roles) = 0 THEN
+            NEW.roles := of_kind.roles;
+        END IF;
+    END IF;
+    NEW.needed := coalesce(greatest(rule.needed, of_kind.needed), 1);
+    NEW.maker_may_decide := coalesce(coalesce(rule.maker_may_decide, of_kind.maker_may_decide)
+                                     AND coalesce(of_kind.maker_may_decide, true), false);
+    NEW.step_up := approval_steps_up(rule, NEW.amount_minor, NEW.currency)
+        OR approval_steps_up(of_kind, NEW.amount_minor, NEW.currency);
     NEW.requested_at := clock_timestamp();
-    NEW.expires_at := NEW.requested_at + make_interval(secs => coalesce(rule.expires_after_s, 259200));
+    NEW.expires_at := NEW.requested_at + make_interval(secs => coalesce(least(rule.expires_after_s, of_kind.expires_after_s), 259200));
     NEW.state := 'pending';
     NEW.decided_at := NULL;
     NEW.released_job_id := NULL;
@@ -417,6 +446,17 @@ BEGIN
 END
 $$;
 
+-- Everybody as whom a person acts: themselves, the tokens they made, and the tokens those made.
+CREATE FUNCTION hands_of(org uuid, person uuid) RETURNS uuid[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS $$
+        WITH RECURSIVE hand AS (
+            SELECT person AS actor_id
+            UNION SELECT t.actor_id FROM hand h JOIN api_token t ON t.org_id = org AND t.made_by = h.actor_id
+        )
+        SELECT array_agg(h.actor_id) FROM hand h
+    $$;
+
 -- Why the acting person may not decide so at that moment; no row: they may. The first reason, in an order in
 -- which what nobody can mend comes first.
 CREATE FUNCTION approval_objection(a approval, verdict text, at timestamptz)
@@ -424,6 +464,7 @@ CREATE FUNCTION approval_objection(a approval, verdict text, at timestamptz)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     who     member;
+    hands   uuid[];
     present bytea;
 BEGIN
     IF a.state <> 'pending' THEN
@@ -466,10 +507,11 @@ BEGIN
         RETURN QUERY SELECT 'repeat', 'you decided on this already; one person counts once';
         RETURN;
     END IF;
+    hands := hands_of(a.org_id, who.actor_id);
     IF NOT a.maker_may_decide
-       AND (a.requested_by = who.actor_id
+       AND (a.requested_by = ANY (hands)
             OR EXISTS (SELECT FROM approval_editor e WHERE e.org_id = a.org_id AND e.subject_kind = a.subject_kind
-                       AND e.subject_id = a.subject_id AND e.actor_id = who.actor_id
+                       AND e.subject_id = a.subject_id AND e.actor_id = ANY (hands)
                        -- A replay that was approved before had other makers.
                        AND e.at > coalesce((SELECT max(p.decided_at) FROM approval p
                                             WHERE p.org_id = a.org_id AND p.subject_kind = a.subject_kind
@@ -546,8 +588,12 @@ BEGIN
     -- Who lost the role or the access since does not count any more.
     SELECT count(*) INTO votes FROM approval_decision d
     JOIN member m ON m.org_id = d.org_id AND m.actor_id = d.actor_id
+    JOIN account c ON c.account_id = m.account_id
     WHERE d.approval_id = a.approval_id AND d.decision = 'approve' AND d.content_hash = a.content_hash
-      AND m.disabled_at IS NULL AND m.role = ANY (a.roles);
+      AND m.disabled_at IS NULL AND c.disabled_at IS NULL AND m.role = ANY (a.roles)
+      AND (m.all_workspaces
+           OR EXISTS (SELECT FROM member_workspace w WHERE w.org_id = a.org_id AND w.actor_id = m.actor_id
+                      AND w.workspace_id = a.workspace_id));
     IF votes < a.needed THEN
         RETURN NULL;
     END IF;
@@ -573,6 +619,7 @@ CREATE FUNCTION approval_release_made() RETURNS trigger
 BEGIN
     UPDATE approval_release r SET used_at = clock_timestamp() FROM job j
     WHERE r.approval_id = NEW.approval_id AND r.used_at IS NULL AND j.job_id = r.job_id AND j.org_id = r.org_id
+      AND j.workspace_id IS NOT DISTINCT FROM r.workspace_id
       AND j.kind = r.kind AND j.kind_version = r.kind_version
       AND sha256(convert_to(j.payload::text, 'UTF8')) = r.payload_hash;
     IF NOT FOUND AND NOT EXISTS (SELECT FROM approval_release r
@@ -647,11 +694,11 @@ BEGIN
     IF watched IS NULL OR NOT EXISTS (SELECT FROM fresh f WHERE f.kind = ANY (watched)) THEN
         RETURN NULL;
     END IF;
-    FOR made IN SELECT f.job_id, f.org_id, f.kind, f.kind_version, f.payload FROM fresh f
+    FOR made IN SELECT f.job_id, f.org_id, f.workspace_id, f.kind, f.kind_version, f.payload FROM fresh f
                 WHERE f.kind = ANY (watched) AND needs_approval(f.org_id, f.kind) LOOP
         UPDATE approval_release r SET used_at = clock_timestamp()
         WHERE r.job_id = made.job_id AND r.used_at IS NULL AND r.org_id = made.org_id AND r.kind = made.kind
-          AND r.kind_version = made.kind_version
+          AND r.kind_version = made.kind_version AND r.workspace_id IS NOT DISTINCT FROM made.workspace_id
           AND r.payload_hash = sha256(convert_to(made.payload::text, 'UTF8'));
         IF NOT FOUND THEN
             RAISE EXCEPTION 'jobs of the kind % need an approval here; ask for one with POST /v1/approvals', made.kind
@@ -669,15 +716,16 @@ CREATE FUNCTION job_stays() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF (needs_approval(OLD.org_id, OLD.kind) OR needs_approval(NEW.org_id, NEW.kind))
-       AND (OLD.job_id, OLD.org_id, OLD.kind, OLD.kind_version, OLD.payload::text)
-           IS DISTINCT FROM (NEW.job_id, NEW.org_id, NEW.kind, NEW.kind_version, NEW.payload::text) THEN
+       AND (OLD.job_id, OLD.org_id, OLD.workspace_id, OLD.kind, OLD.kind_version, OLD.payload::text)
+           IS DISTINCT FROM
+           (NEW.job_id, NEW.org_id, NEW.workspace_id, NEW.kind, NEW.kind_version, NEW.payload::text) THEN
         RAISE EXCEPTION 'a job that needs an approval does not change once it is in the ledger'
             USING ERRCODE = 'CS001';
     END IF;
     RETURN NEW;
 END
 $$;
-CREATE TRIGGER job_stays BEFORE UPDATE OF job_id, org_id, kind, kind_version, payload ON job
+CREATE TRIGGER job_stays BEFORE UPDATE OF job_id, org_id, workspace_id, kind, kind_version, payload ON job
     FOR EACH ROW EXECUTE FUNCTION job_stays();
 
 -- Work that would be enqueued later, by nobody, is refused when it is written down.
@@ -705,7 +753,12 @@ CREATE TRIGGER job_batch_guard BEFORE INSERT OR UPDATE OF callback ON job_batch
 
 REVOKE ALL ON FUNCTION guard_kinds(text[]), needs_approval(uuid, text), guarded_by_rule(), acting_session(),
     stepped_up_within(interval), approval_objection(approval, text, timestamptz), approval_why_not(uuid, text),
-    approval_withdraw(uuid), approval_due_orgs(), approval_expire(integer) FROM PUBLIC;
+    approval_withdraw(uuid), approval_due_orgs(), approval_expire(integer), hands_of(uuid, uuid),
+    approval_steps_up(approval_rule, bigint, text) FROM PUBLIC;
+-- Whoever may call a trigger's function may hang it on a table of their own and have it act as the owner.
+REVOKE ALL ON FUNCTION api_token_made(), approval_rule_changed(), approval_subject_written(),
+    approval_subject_changed(), approval_asked(), approval_stays(), approval_kept(), approval_decide(),
+    approval_decided(), approval_release_made(), job_guard(), job_stays(), later_guard() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION guard_kinds(text[]), needs_approval(uuid, text), guarded_by_rule(),
     stepped_up_within(interval), approval_why_not(uuid, text), approval_withdraw(uuid), approval_due_orgs(),
     approval_expire(integer) TO countersign_app;

@@ -51,9 +51,9 @@ const ROWS: &[&str] = &[
      FROM member WHERE org_id = $1",
     "INSERT INTO password_reset (reset_id, org_id, account_id, created_at, expires_at)
      SELECT gen_random_uuid(), org_id, account_id, now(), now() FROM member WHERE org_id = $1",
+    // Brings its row of audit_pending.
     "INSERT INTO audit_entry (entry_id, org_id, at, standing, action, subject_kind, subject_id, content)
      VALUES (gen_random_uuid(), $1, now(), 'system', 'job.cancel', 'job', 'j', '{}')",
-    "INSERT INTO audit_pending (entry_id, org_id) SELECT entry_id, org_id FROM audit_entry WHERE org_id = $1",
     "INSERT INTO audit_link (org_id, seq, entry_id, hash)
      SELECT org_id, 1, entry_id, sha256('') FROM audit_entry WHERE org_id = $1",
     "INSERT INTO audit_head (org_id, seq, hash) VALUES ($1, 1, sha256(''))",

@@ -144,8 +144,7 @@ impl Tx {
         })
         .map_err(|error| StoreError::Database(sqlx::Error::Encode(Box::new(error))))?;
         sqlx::query(
-            "WITH pending AS (INSERT INTO audit_pending (entry_id, org_id) VALUES ($1, $2))
-             INSERT INTO audit_entry (entry_id, org_id, at, actor_id, standing, action, subject_kind, subject_id,
+            "INSERT INTO audit_entry (entry_id, org_id, at, actor_id, standing, action, subject_kind, subject_id,
                                       workspace_id, job_id, request_id, content)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )

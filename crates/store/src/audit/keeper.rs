@@ -58,28 +58,35 @@ impl Keeper {
         }
     }
 
-    /// Links whatever waits, of all organisations.
+    /// Links whatever waits, of all organisations. One whose chain can't go on keeps nobody else waiting.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// The first [`StoreError`], once all were tried.
     pub async fn sweep(&self) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
         for org in ids(self.store.pool(), "SELECT audit_waiting()").await? {
-            while let Some(false) = extend_once(self.store.pool(), org).await? {}
+            outcome = outcome.and(self.link(org).await);
         }
+        outcome
+    }
+
+    async fn link(&self, org: OrgId) -> Result<(), StoreError> {
+        while let Some(false) = extend_once(self.store.pool(), org).await? {}
         Ok(())
     }
 
     /// Signs where every chain stands that has grown. Answers how many.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// The first [`StoreError`], once all were tried.
     pub async fn sign(&self) -> Result<usize, StoreError> {
         let Some(signer) = &self.signer else { return Ok(0) };
-        let mut signed = 0;
+        let mut outcome = Ok(0);
         for org in ids(self.store.pool(), "SELECT audit_unsigned()").await? {
-            signed += usize::from(checkpoint(&self.store, org, signer).await?.is_some());
+            let one = checkpoint(&self.store, org, signer).await;
+            outcome = outcome.and_then(|signed| Ok(signed + usize::from(one?.is_some())));
         }
-        Ok(signed)
+        outcome
     }
 }
 

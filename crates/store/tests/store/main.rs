@@ -5,6 +5,7 @@ mod accounts;
 mod approvals;
 mod audit;
 mod database;
+mod definers;
 mod jobs;
 mod matrix;
 mod migrations;

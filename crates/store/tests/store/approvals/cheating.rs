@@ -203,3 +203,26 @@ async fn a_guarded_job_spoils_nobodys_commit() {
     }
     assert_eq!(desk.count("SELECT count(*) FROM job").await, 190);
 }
+
+#[tokio::test]
+async fn what_was_approved_for_one_room_enters_no_other() {
+    let desk = Desk::open().await;
+    let (asked, job) = desk.asked_by(&desk.manager).await;
+    let mut tx = Tx::for_actor(&desk.store, &desk.owner).await.unwrap();
+    let yes = store::approvals::Decision::Approve;
+    store::approvals::decide(&mut tx, asked.approval_id, yes, asked.content_hash, None).await.unwrap();
+    let elsewhere = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO job (job_id, org_id, created_at, run_at, state, priority, kind_version, max_attempts, kind, lane,
+                          payload)
+         VALUES ('{job}', '{}', now(), now(), 'queued', 0, 1, 3, 'payouts.send', 'default', '{{\"cents\":100}}')",
+        desk.org
+    )))
+    .execute(tx.conn())
+    .await
+    .unwrap_err();
+    assert_eq!(elsewhere.as_database_error().unwrap().code().unwrap(), "CS001");
+    drop(tx);
+    assert_eq!(desk.approve(&desk.owner, &asked).await, Ok(true));
+    let moved = format!("UPDATE job SET workspace_id = NULL WHERE job_id = '{job}'");
+    assert_eq!(refused(&desk, &desk.owner, &moved).await, "CS001");
+}

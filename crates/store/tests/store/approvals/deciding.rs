@@ -322,3 +322,76 @@ async fn one_subject_waits_once_and_holds_what_it_says() {
     let error = enqueue(&mut tx, &released).await.unwrap_err();
     assert_eq!(error.as_database_error().unwrap().code().unwrap(), "CS001", "{error}");
 }
+
+#[tokio::test]
+async fn a_token_asks_in_its_makers_name() {
+    let desk = Desk::open().await;
+    let scopes = domain::Permissions::parse(&["approvals:request", "tokens:write"]).unwrap();
+    let mut tx = Tx::for_actor(&desk.store, &desk.owner).await.unwrap();
+    let first = store::tokens::create(&mut tx, "first", scopes, None).await.unwrap();
+    tx.commit().await.unwrap();
+    let first = Actor::token(desk.org, first.actor_id, scopes);
+    // Also through a token that a token made, and by editing.
+    let mut tx = Tx::for_actor(&desk.store, &first).await.unwrap();
+    let second = store::tokens::create(&mut tx, "second", scopes, None).await.unwrap();
+    tx.commit().await.unwrap();
+    let second = Actor::token(desk.org, second.actor_id, scopes);
+    for token in [&first, &second] {
+        let (asked, _) = desk.asked_by(token).await;
+        let refused = desk.approve(&desk.owner, &asked).await.unwrap_err();
+        assert!(refused.contains("does not decide"), "{refused}");
+        assert_eq!(desk.approve(&desk.second_owner, &asked).await, Ok(true));
+    }
+    let (asked, job) = desk.asked_by(&desk.manager).await;
+    let mut tx = Tx::for_actor(&desk.store, &first).await.unwrap();
+    let edited = edit(&mut tx, asked.approval_id, desk.content(job, 200, &json!({}))).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(desk.approve(&desk.owner, &edited).await.unwrap_err().contains("does not decide"));
+    assert_eq!(desk.approve(&desk.second_owner, &edited).await, Ok(true));
+}
+
+#[tokio::test]
+async fn whoever_lost_the_room_or_the_account_meanwhile_does_not_count() {
+    let desk = Desk::open().await;
+    let spec = RuleSpec { roles: vec![Role::Owner, Role::Manager], needed: 2, ..RuleSpec::default() };
+    rule(&desk, spec).await;
+    for lost in [
+        "DELETE FROM member_workspace WHERE actor_id = $1",
+        "UPDATE account SET disabled_at = now()
+         WHERE account_id = (SELECT account_id FROM member WHERE actor_id = $1)",
+    ] {
+        let gone = person(&desk.db, desk.org, Role::Manager, &[desk.room]).await;
+        let third = person(&desk.db, desk.org, Role::Owner, &[]).await;
+        let (asked, _) = desk.asked_by(&desk.owner).await;
+        assert_eq!(desk.approve(&gone, &asked).await, Ok(false));
+        desk.force(lost, gone.actor_id.0).await;
+        assert_eq!(desk.approve(&desk.second_owner, &asked).await, Ok(false), "{lost}");
+        assert_eq!(desk.approve(&third, &asked).await, Ok(true), "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_is_never_easier_to_approve_than_the_job() {
+    let desk = Desk::open().await;
+    let replay = |id: JobId| store::approvals::Ask {
+        subject_kind: "job_replay".to_owned(),
+        ..desk.request(id, 100, &json!({ "amount_minor": 100, "currency": "EUR" }))
+    };
+    let asked_under = async |lax: RuleSpec, strict: RuleSpec| {
+        let mut tx = Tx::for_actor(&desk.store, &desk.owner).await.unwrap();
+        put_rule(&mut tx, "job_replay", &lax).await.unwrap();
+        put_rule(&mut tx, &format!("job:{PAYOUT}"), &strict).await.unwrap();
+        let asked = ask(&mut tx, &replay(JobId::new())).await.unwrap();
+        detail(&mut tx, asked.approval_id).await.unwrap().summary
+    };
+    let lax = RuleSpec { roles: vec![Role::Manager], maker_may_decide: true, ..RuleSpec::default() };
+    let strict = RuleSpec { needed: 2, step_up_above: Some((100, "EUR".into())), ..RuleSpec::default() };
+    let held = asked_under(lax.clone(), strict).await;
+    assert_eq!((held.roles, held.needed), (vec!["owner".to_owned()], 2));
+    assert!(held.step_up && !held.maker_may_decide);
+    // What both allow stays; a stricter rule on replays holds as it is.
+    let both = RuleSpec { roles: vec![Role::Owner, Role::Manager], ..RuleSpec::default() };
+    let held = asked_under(RuleSpec { step_up: true, needed: 3, ..lax }, both).await;
+    assert_eq!((held.roles, held.needed), (vec!["manager".to_owned()], 3));
+    assert!(held.step_up && !held.maker_may_decide);
+}

@@ -203,3 +203,77 @@ async fn no_role_changes_the_log() {
     }
     assert!(verified(&database.store, org, Vec::new()).await.intact);
 }
+
+#[tokio::test]
+async fn whatever_is_written_is_linked_and_no_note_stops_the_chain() {
+    let mut database = Database::migrated().await;
+    let org = OrgId::new();
+    write(&database.store, org, 1).await;
+    audit::checkpoint(&database.store, org, &signer(&key(1))).await.unwrap().unwrap();
+    let mut tx = Tx::system(&database.store, org, "test").await.unwrap();
+    for forged in [
+        "INSERT INTO audit_pending (entry_id, org_id) SELECT entry_id, org_id FROM audit_link",
+        "INSERT INTO audit_pending (entry_id, org_id) VALUES (gen_random_uuid(), current_org())",
+    ] {
+        let mut part = sqlx::Connection::begin(tx.conn()).await.unwrap();
+        assert!(sqlx::query(forged).execute(&mut *part).await.is_err(), "{forged}");
+    }
+    // A checkpoint far ahead would keep the real ones from being signed.
+    for seq in ["seq + 1000", "seq"] {
+        let hash = if seq == "seq" { "sha256('')" } else { "hash" };
+        let forged = format!(
+            "INSERT INTO audit_checkpoint (org_id, seq, hash, at, key_id, signature)
+             SELECT org_id, {seq}, {hash}, now(), 'k', sha512('') FROM audit_head"
+        );
+        let mut part = sqlx::Connection::begin(tx.conn()).await.unwrap();
+        let error = sqlx::query(AssertSqlSafe(forged)).execute(&mut *part).await.unwrap_err();
+        assert_eq!(error.as_database_error().unwrap().code().unwrap(), "42501", "{seq}");
+    }
+    // An entry by hand comes into the chain without being asked; that it is none of ours shows.
+    sqlx::query(
+        "INSERT INTO audit_entry (entry_id, org_id, at, standing, action, subject_kind, subject_id, content)
+         VALUES (gen_random_uuid(), current_org(), now() + interval '1 year', 'system', 'x.y', 'x', 'x', '{}')",
+    )
+    .execute(tx.conn())
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    audit::extend(&database.store, org).await.unwrap();
+    assert_eq!(number(&mut database, "SELECT count(*) FROM audit_link").await, 2);
+    assert_eq!(kinds(&verified(&database.store, org, Vec::new()).await), ["content"]);
+}
+
+#[tokio::test]
+async fn a_chain_that_cannot_go_on_keeps_nobody_else_waiting() {
+    let mut database = Database::migrated().await;
+    let mut orgs = [OrgId::new(), OrgId::new(), OrgId::new()];
+    orgs.sort();
+    for org in orgs {
+        write(&database.store, org, 1).await;
+        audit::extend(&database.store, org).await.unwrap();
+    }
+    // The first one's end was moved back past the guards: its next link would be a second one of that number.
+    let text = format!(
+        "BEGIN; SET LOCAL session_replication_role = replica; ALTER TABLE audit_head DISABLE TRIGGER ALL;
+         UPDATE audit_head SET seq = 0 WHERE org_id = '{}'; ALTER TABLE audit_head ENABLE TRIGGER ALL;
+         COMMIT",
+        orgs[0]
+    );
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut database.admin).await.unwrap();
+    for org in orgs {
+        let text = format!(
+            "INSERT INTO audit_entry (entry_id, org_id, at, standing, action, subject_kind, subject_id, content)
+             VALUES (uuidv7(), '{org}', now(), 'system', 'x.y', 'x', 'x', '{{}}')"
+        );
+        sqlx::query(AssertSqlSafe(text)).execute(&mut database.admin).await.unwrap();
+    }
+    let keeper = Keeper::new(database.store.clone(), Some(signer(&key(1))));
+    assert!(keeper.sweep().await.is_err(), "it says that something is wrong");
+    let linked = format!("SELECT count(*) FROM audit_link WHERE org_id <> '{}'", orgs[0]);
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(AssertSqlSafe(linked)).fetch_one(&mut database.admin).await.unwrap(),
+        4
+    );
+    let _ = keeper.sign().await;
+    assert_eq!(number(&mut database, "SELECT count(DISTINCT org_id) FROM audit_checkpoint").await, 2);
+}

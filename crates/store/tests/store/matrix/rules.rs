@@ -279,7 +279,7 @@ pub(super) const RULES: &[Rule] = &[
         row: ("entry_id, org_id", "fresh, org"),
         existing: None,
         select: Needs::May(P::AuditRead),
-        insert: Needs::Nothing,
+        insert: Needs::Refused,
         update: ("entry_id", Needs::Refused),
         delete: Needs::Refused,
     },
