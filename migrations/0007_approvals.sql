@@ -431,6 +431,7 @@ CREATE FUNCTION acting_session() RETURNS TABLE (session_id uuid, step_up_at time
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT s.session_id, s.step_up_at FROM session s
+        JOIN member m ON m.org_id = s.org_id AND m.actor_id = s.actor_id AND m.account_id = s.account_id
         WHERE s.session_id = current_session() AND s.org_id = current_org() AND s.actor_id = current_actor()
           AND s.account_id = current_account() AND s.revoked_at IS NULL AND s.expires_at > clock_timestamp()
           AND s.last_seen_at > clock_timestamp() - interval '14 days';

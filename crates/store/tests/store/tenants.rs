@@ -1,9 +1,10 @@
 //! Organisations and tokens, and that one organisation can't see another's.
 
 use chrono::{Duration, Utc};
-use domain::{Permission, Permissions};
+use domain::{Permission, Permissions, Role, WorkspaceId};
 use secrecy::ExposeSecret;
-use store::{StoreError, Tx, orgs, tokens};
+use sqlx::AssertSqlSafe;
+use store::{Actor, StoreError, Tx, Workspaces, orgs, tokens};
 
 use crate::database::Database;
 
@@ -147,4 +148,39 @@ async fn a_reader_cannot_write() {
     let actor = database.org("acme").await;
     let mut tx = Tx::for_reader(&database.store, &actor).await.unwrap();
     assert!(tokens::create(&mut tx, "x", Permissions::TOKEN, None).await.is_err());
+}
+
+#[tokio::test]
+async fn nothing_is_moved_to_where_its_mover_does_not_see_it() {
+    let mut database = Database::migrated().await;
+    let org = orgs::create(&database.store, "acme", "Acme").await.unwrap();
+    let (own, other) = (org.workspace_id, WorkspaceId::new());
+    let rows = format!(
+        "INSERT INTO workspace (workspace_id, org_id, slug, name) VALUES ('{other}', '{0}', 'other', 'Other');
+         INSERT INTO job (job_id, org_id, workspace_id, created_at, run_at, state, priority, kind_version,
+                          max_attempts, kind, lane, payload)
+         VALUES (gen_random_uuid(), '{0}', '{own}', now(), now(), 'queued', 0, 1, 1, 'k', 'default', '{{}}');
+         INSERT INTO job_history (job_id, org_id, workspace_id, created_at, run_at, finished_at, claim_no, state,
+                                  priority, kind_version, attempt, max_attempts, recoveries, kind, lane, payload)
+         VALUES (gen_random_uuid(), '{0}', '{own}', now(), now(), now(), 1, 'dead', 0, 1, 1, 1, 0, 'k', 'default',
+                 '{{}}');
+         INSERT INTO job_batch (batch_id, org_id, workspace_id, name, total)
+         VALUES (gen_random_uuid(), '{0}', '{own}', 'b', 1);
+         INSERT INTO job_batch (batch_id, org_id, workspace_id, name, total, private_to)
+         VALUES (gen_random_uuid(), '{0}', '{own}', 'private', 1, gen_random_uuid())",
+        org.org_id
+    );
+    sqlx::raw_sql(AssertSqlSafe(rows)).execute(&mut database.admin).await.unwrap();
+    let mia = Actor::person(org.org_id, org.system_actor_id, Role::Manager, Workspaces::Only([own].into()));
+    for table in ["job", "job_history", "job_batch"] {
+        for change in [format!("workspace_id = '{other}'"), "private_to = gen_random_uuid()".to_owned()] {
+            let mut tx = Tx::for_actor(&database.store, &mia).await.unwrap();
+            let text = format!("UPDATE {table} SET {change}");
+            let error = sqlx::query(AssertSqlSafe(text.clone())).execute(tx.conn()).await.unwrap_err();
+            assert_eq!(error.as_database_error().unwrap().code().unwrap(), "42501", "{text}");
+        }
+    }
+    let mut tx = Tx::for_actor(&database.store, &mia).await.unwrap();
+    let gone = sqlx::query("DELETE FROM job_batch").execute(tx.conn()).await.unwrap();
+    assert_eq!(gone.rows_affected(), 1, "not the private one");
 }

@@ -226,3 +226,26 @@ async fn what_was_approved_for_one_room_enters_no_other() {
     let moved = format!("UPDATE job SET workspace_id = NULL WHERE job_id = '{job}'");
     assert_eq!(refused(&desk, &desk.owner, &moved).await, "CS001");
 }
+
+#[tokio::test]
+async fn nobody_decides_as_another_in_a_session_of_their_own() {
+    let desk = Desk::open().await;
+    let (asked, _) = desk.asked_by(&desk.owner).await;
+    let mut own = desk.owner.session.unwrap();
+    own.session_id = domain::SessionId::new();
+    let mut tx = Tx::for_actor(&desk.store, &desk.owner).await.unwrap();
+    sqlx::query(
+        "INSERT INTO session (session_id, org_id, account_id, actor_id, token_hash, created_at, last_seen_at,
+                              expires_at)
+         VALUES ($1, current_org(), current_account(), $2, sha256('x'), now(), now(), now() + interval '1 day')",
+    )
+    .bind(own.session_id.0)
+    .bind(desk.second_owner.actor_id.0)
+    .execute(tx.conn())
+    .await
+    .unwrap();
+    tx.commit_unrecorded("a test").await.unwrap();
+    let disguised = Actor { session: Some(own), ..desk.second_owner.clone() };
+    let refused = desk.approve(&disguised, &asked).await.unwrap_err();
+    assert!(refused.contains("sign in"), "{refused}");
+}
