@@ -22,7 +22,11 @@ pub struct ApiConfig {
     pub token_cache: Duration,
     /// Longest a request body may take to arrive. `COUNTERSIGN_BODY_TIMEOUT_MS`, default 30000.
     pub body_timeout: Duration,
-    /// Event streams open at once in this process. `COUNTERSIGN_MAX_STREAMS`, default 256.
+    /// Longest a connection may take to send the head of its next request, so also how long one may rest.
+    /// `COUNTERSIGN_HEAD_TIMEOUT_MS`, default 75000: longer than proxies keep resting connections.
+    pub head_timeout: Duration,
+    /// Event streams open at once in this process; one organisation may hold half of what the others leave.
+    /// `COUNTERSIGN_MAX_STREAMS`, default 256.
     pub max_streams: usize,
     /// Where browsers find us; cookies are bound to it. `COUNTERSIGN_PUBLIC_URL`, default `http://` and the
     /// address listened on; https, except on this machine itself.
@@ -47,6 +51,7 @@ impl Default for ApiConfig {
             burst: rate,
             token_cache: Duration::from_secs(5),
             body_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(75),
             max_streams: 256,
             public_url: local_url(8080),
             oidc: false,
@@ -108,6 +113,7 @@ impl ApiConfig {
             burst: read(&get, "COUNTERSIGN_API_BURST", number)?.unwrap_or(rate_per_s),
             token_cache,
             body_timeout: millis("COUNTERSIGN_BODY_TIMEOUT_MS")?.unwrap_or(base.body_timeout),
+            head_timeout: millis("COUNTERSIGN_HEAD_TIMEOUT_MS")?.unwrap_or(base.head_timeout),
             max_streams: read(&get, "COUNTERSIGN_MAX_STREAMS", "write a whole number")?
                 .unwrap_or(base.max_streams),
             public_url: public_url(&get)?.unwrap_or_else(|| local_url(listen.port())),

@@ -16,6 +16,7 @@ pub mod problem;
 mod routes;
 mod serve;
 mod state;
+mod streams;
 
 use axum::Router;
 use utoipa::OpenApi as _;

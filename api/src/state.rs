@@ -7,7 +7,6 @@ use jobs::Registry;
 use queue::{KindBook, Queue};
 use store::Store;
 use telemetry::Metrics;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vault::{AuthKeys, SealingKeys};
 
@@ -15,6 +14,7 @@ use crate::auth::{Passwords, Sessions, Tokens};
 use crate::config::ApiConfig;
 use crate::problem::{Code, Problem};
 use crate::routes::approvals::guards::Guards;
+use crate::streams::Streams;
 
 /// The keys this process holds. What needs one that is not there says so and does nothing.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +42,7 @@ struct Inner {
     passwords: Passwords,
     guards: Guards,
     hook_rates: crate::routes::hooks::Rates,
-    streams: Arc<Semaphore>,
+    streams: Streams,
     stopping: CancellationToken,
 }
 
@@ -64,7 +64,7 @@ impl Api {
             passwords: Passwords::default(),
             guards: Guards::new(store.clone(), &registry),
             hook_rates: crate::routes::hooks::Rates::default(),
-            streams: Arc::new(Semaphore::new(config.max_streams)),
+            streams: Streams::new(config.max_streams),
             stopping: CancellationToken::new(),
             store,
             queue,
@@ -156,7 +156,7 @@ impl Api {
         &self.0.hook_rates
     }
 
-    pub(crate) fn streams(&self) -> &Arc<Semaphore> {
+    pub(crate) fn streams(&self) -> &Streams {
         &self.0.streams
     }
 

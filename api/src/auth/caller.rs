@@ -42,18 +42,42 @@ needs!(
 pub(crate) struct Caller<P> {
     pub(crate) actor: Actor,
     pub(crate) request_id: String,
+    shown: Shown,
     permission: PhantomData<P>,
+}
+
+/// What somebody was let in by.
+#[derive(Clone, Copy)]
+enum Shown {
+    /// The SHA-256 of an API token.
+    Token([u8; 32]),
+    Session(Named),
+}
+
+impl<P: Needs> Caller<P> {
+    /// The same caller as they are now, for answers that go on for long: they may have lost role, rooms or
+    /// session since.
+    pub(crate) async fn still(&self, api: &Api) -> Result<Actor, Problem> {
+        let actor = match self.shown {
+            Shown::Token(hash) => api.tokens().still(&hash).await?,
+            Shown::Session(named) => api.sessions().still(named).await?.actor.clone(),
+        };
+        if !actor.permissions.has(P::PERMISSION) {
+            return Err(lacking(&actor, P::PERMISSION));
+        }
+        Ok(actor)
+    }
 }
 
 impl<P: Needs> FromRequestParts<Api> for Caller<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let actor = Admitted::of(parts, api).await?.actor;
+        let Admitted { actor, shown, .. } = Admitted::of(parts, api).await?;
         if !actor.permissions.has(P::PERMISSION) {
             return Err(lacking(&actor, P::PERMISSION));
         }
-        Ok(Self { request_id: request_id(parts), actor, permission: PhantomData })
+        Ok(Self { request_id: request_id(parts), actor, shown, permission: PhantomData })
     }
 }
 
@@ -69,7 +93,7 @@ impl FromRequestParts<Api> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Admitted { actor, session, by_cookie } = Admitted::of(parts, api).await?;
+        let Admitted { actor, session, by_cookie, .. } = Admitted::of(parts, api).await?;
         let session = session.ok_or_else(|| {
             Problem::new(Code::PersonRequired, "an API token is nobody; sign in to do this as a person")
         })?;
@@ -80,6 +104,7 @@ impl FromRequestParts<Api> for Person {
 /// Whoever was let in, by whatever they showed.
 struct Admitted {
     actor: Actor,
+    shown: Shown,
     session: Option<Arc<Presented>>,
     by_cookie: bool,
 }
@@ -90,13 +115,14 @@ impl Admitted {
         let origin = origin::origin(parts, api.config());
         if let Some(token) = bearer(&parts.headers)? {
             if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
-                let actor = api.tokens().admit(token).await?.from(origin);
-                return Ok(Self { actor, session: None, by_cookie: false });
+                let (hash, actor) = api.tokens().admit(token).await?;
+                let shown = Shown::Token(hash);
+                return Ok(Self { actor: actor.from(origin), shown, session: None, by_cookie: false });
             }
             let id = access_tokens::session_of(api.auth_keys()?, token, api.now())?;
             let session = api.sessions().admit(Named::Id(id)).await?;
-            let actor = session.actor.clone().from(origin);
-            return Ok(Self { actor, session: Some(session), by_cookie: false });
+            let (actor, shown) = (session.actor.clone().from(origin), Shown::Session(Named::Id(id)));
+            return Ok(Self { actor, shown, session: Some(session), by_cookie: false });
         }
         let sent = Cookie::Session.sent(&parts.headers, api.config()).ok_or_else(missing)?;
         if sent.is_empty() {
@@ -106,8 +132,8 @@ impl Admitted {
         let hash = super::cookies::hash(sent);
         let session = api.sessions().admit(Named::Token(hash)).await?;
         csrf::check(api.auth_keys()?, &hash, &parts.method, &parts.headers)?;
-        let actor = session.actor.clone().from(origin);
-        Ok(Self { actor, session: Some(session), by_cookie: true })
+        let (actor, shown) = (session.actor.clone().from(origin), Shown::Session(Named::Token(hash)));
+        Ok(Self { actor, shown, session: Some(session), by_cookie: true })
     }
 }
 

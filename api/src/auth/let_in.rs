@@ -83,7 +83,7 @@ impl<'a> Beginning<'a> {
 impl Begun {
     /// The answer to whoever signed in.
     pub(crate) async fn answer(self, api: &Api) -> Result<Response, Problem> {
-        let session = api.sessions().admit(Named::Token(self.hash)).await?;
+        let session = api.sessions().still(Named::Token(self.hash)).await?;
         let body = SignedIn {
             csrf_token: csrf::token(api.auth_keys()?, &self.hash)?,
             expires_at: session.expires_at,

@@ -29,10 +29,15 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if trusted.is_empty() || !is_trusted(&nearest) {
         return nearest;
     }
-    let lines: Vec<&str> =
-        headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
-    for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
+    // A line that is no text is not skipped: what stands left of it was written by strangers all the same.
+    let entries = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .rev()
+        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    for entry in entries {
+        let address = std::str::from_utf8(entry).ok().and_then(|entry| entry.trim().parse::<IpAddr>().ok());
+        let Some(address) = address else { break };
         nearest = address.to_canonical();
         if !is_trusted(&nearest) {
             break;
@@ -52,7 +57,7 @@ mod tests {
         let of = |peer: &str, lines: &[&str], trusted: &[IpNet]| {
             let mut headers = HeaderMap::new();
             for line in lines {
-                headers.append(FORWARDED_FOR, line.parse().unwrap());
+                headers.append(FORWARDED_FOR, http::HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
             client(peer.parse().unwrap(), &headers, trusted).to_string()
         };
@@ -63,6 +68,8 @@ mod tests {
         assert_eq!(of("10.0.0.1", &["198.51.100.1", "10.9.9.9"], &trusted), "198.51.100.1");
         assert_eq!(of("::ffff:10.0.0.1", &["2001:db8::1"], &trusted), "2001:db8::1");
         assert_eq!(of("10.0.0.1", &["198.51.100.1, nonsense"], &trusted), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", &["1.2.3.4", "é"], &trusted), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", &["é, 198.51.100.1"], &trusted), "198.51.100.1");
         assert_eq!(of("10.0.0.1", &[], &trusted), "10.0.0.1");
     }
 }

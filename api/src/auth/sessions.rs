@@ -58,14 +58,35 @@ impl Sessions {
             Memory::Stale => self.shared.look_up(named).await?,
             Memory::Unknown => None,
             Memory::Strange => {
-                self.limits.check_look_up()?;
+                // An id comes out of a token that we signed: nobody guesses those.
+                if matches!(named, Named::Token(_)) {
+                    self.limits.check_look_up()?;
+                }
                 self.shared.look_up(named).await?
             }
         };
-        let session = session.filter(|session| session.lives(self.shared.now.now()));
-        let Some(session) = session else { return Err(self.over(named)) };
+        let session = self.living(session, named)?;
         self.limits.check(session.session_id.0)?;
         Ok(session)
+    }
+
+    /// A session that was admitted, or begun here, as it is now. Takes nothing from its rate, nor from the
+    /// look-ups of strangers: a flood of made-up cookies keeps nobody from signing in.
+    pub(super) async fn still(&self, named: Named) -> Result<Arc<Presented>, Problem> {
+        let session = match self.shared.cache.recall(&named) {
+            Memory::Fresh { value, renew } => {
+                if renew {
+                    self.shared.renew(named);
+                }
+                Some(value)
+            }
+            Memory::Stale | Memory::Unknown | Memory::Strange => self.shared.look_up(named).await?,
+        };
+        self.living(session, named)
+    }
+
+    fn living(&self, session: Option<Arc<Presented>>, named: Named) -> Result<Arc<Presented>, Problem> {
+        session.filter(|session| session.lives(self.shared.now.now())).ok_or_else(|| self.over(named))
     }
 
     /// The same answer whether it never was, has expired, was ended, or its person may act no longer.

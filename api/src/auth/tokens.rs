@@ -20,6 +20,9 @@ use crate::problem::{Code, Problem};
 /// good a moment ago don't count, so guessing does not lock them out either.
 const LOOK_UPS_PER_S: NonZeroU32 = NonZeroU32::new(500).unwrap();
 
+/// Tokens and sessions whose rate is remembered before those that rest are forgotten.
+const MOST_RATES: usize = 100_000;
+
 type Hash = [u8; 32];
 
 pub(crate) struct Tokens {
@@ -52,6 +55,10 @@ impl Limits {
 
     /// One request of a token or session.
     pub(super) fn check(&self, id: Uuid) -> Result<(), Problem> {
+        if self.rates.len() >= MOST_RATES {
+            // Those that rest say nothing that a new entry would not say.
+            self.rates.retain_recent();
+        }
         self.rates.check_key(&id).map_err(|wait| limited(wait.wait_time_from(self.clock.now())))
     }
 
@@ -67,8 +74,8 @@ impl Tokens {
         Self { shared: Arc::new(Shared { store, now, cache }), limits: Limits::new(config) }
     }
 
-    /// Whoever the token lets in.
-    pub(crate) async fn admit(&self, secret: &str) -> Result<Actor, Problem> {
+    /// Whoever the token lets in, and the hash to ask by again.
+    pub(super) async fn admit(&self, secret: &str) -> Result<(Hash, Actor), Problem> {
         let Some(hash) = tokens::hash(secret) else {
             return Err(refused("what was sent is no API token; it begins with cst_ and has 47 characters"));
         };
@@ -86,12 +93,30 @@ impl Tokens {
                 self.shared.look_up(hash).await?
             }
         };
-        let Some(token) = token else {
-            return Err(refused("there is no such token; make one with countersign token create"));
-        };
-        check_times(&token, self.shared.now.now())?;
+        let token = self.good(token)?;
         self.limits.check(token.token_id.0)?;
-        Ok(token.actor.clone())
+        Ok((hash, token.actor.clone()))
+    }
+
+    /// Whoever a token that was admitted lets in now. Takes nothing from its rate.
+    pub(super) async fn still(&self, hash: &Hash) -> Result<Actor, Problem> {
+        let token = match self.shared.cache.recall(hash) {
+            Memory::Fresh { value, renew } => {
+                if renew {
+                    self.shared.renew(*hash);
+                }
+                Some(value)
+            }
+            Memory::Stale | Memory::Unknown | Memory::Strange => self.shared.look_up(*hash).await?,
+        };
+        Ok(self.good(token)?.actor.clone())
+    }
+
+    fn good(&self, token: Option<Arc<tokens::Presented>>) -> Result<Arc<tokens::Presented>, Problem> {
+        let token =
+            token.ok_or_else(|| refused("there is no such token; make one with countersign token create"))?;
+        check_times(&token, self.shared.now.now())?;
+        Ok(token)
     }
 
     /// Asks PostgreSQL again at the next use of every token: one of them was revoked here.

@@ -14,19 +14,18 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use queue::events::{Event as Change, Watch};
 use serde::Deserialize;
 use store::{Actor, StoreError, Tx};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::auth::{Caller, JobsRead};
 use crate::openapi::Streams;
 use crate::problem::{Code, Problem, redis_away};
 use crate::state::Api;
+use crate::streams::Slot;
 
 /// A comment is sent when nothing else was for so long, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Longest life of one stream. The client comes back with its last id, and its token is looked at again:
-/// a revoked one must not go on listening.
+/// Longest life of one stream. The client comes back with its last id.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Watch jobs change
@@ -48,10 +47,10 @@ pub(crate) async fn events(
     caller: Caller<JobsRead>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let permit = api.streams().clone().try_acquire_owned().map_err(|_| {
+    let slot = api.streams().take(caller.actor.org_id).ok_or_else(|| {
         Problem::new(
             Code::TooManyStreams,
-            "this process has as many event streams open as it may; close one, or try again shortly",
+            "your organisation has as many event streams open here as it may; close one, or try again shortly",
         )
         .retry_after(HEARTBEAT)
     })?;
@@ -60,7 +59,7 @@ pub(crate) async fn events(
     let watch =
         api.queue().events().watch(caller.actor.org_id, last.map(str::to_owned)).await.map_err(redis_away)?;
     let over = tokio::time::timeout(LONGEST, api.stopping().clone().cancelled_owned());
-    let events = changes(Watching { api, actor: caller.actor, watch, _permit: permit }).take_until(over);
+    let events = changes(Watching { api, caller, watch, _slot: slot }).take_until(over);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     // Proxies that collect answers before passing them on would hold the events back.
     response
@@ -81,12 +80,13 @@ fn is_position(text: &str) -> bool {
 /// Somebody's open stream.
 struct Watching {
     api: Api,
-    actor: Actor,
+    caller: Caller<JobsRead>,
     watch: Watch,
-    _permit: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
-/// Ends when Redis or PostgreSQL can't be read any more: the client comes back with the last id it saw.
+/// Ends when Redis or PostgreSQL can't be read any more: the client comes back with the last id it saw. Ends too
+/// when its reader may listen no longer, which is asked before anything is told, and at least every ten seconds.
 fn changes(watching: Watching) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(watching, |mut watching| async move {
         let changes = match watching.watch.next().await {
@@ -96,7 +96,17 @@ fn changes(watching: Watching) -> impl Stream<Item = Result<Event, Infallible>> 
                 return None;
             }
         };
-        match seen(&watching.api, &watching.actor, changes).await {
+        let actor = match watching.caller.still(&watching.api).await {
+            Ok(actor) => actor,
+            Err(problem) => {
+                tracing::debug!(
+                    code = problem.code().as_str(),
+                    "an event stream ended with its reader's leave"
+                );
+                return None;
+            }
+        };
+        match seen(&watching.api, &actor, changes).await {
             Ok(changes) => {
                 Some((stream::iter(changes.into_iter().map(|change| Ok(written(change)))), watching))
             }
@@ -146,7 +156,9 @@ async fn seen(api: &Api, actor: &Actor, changes: Vec<Change>) -> Result<Vec<Chan
     let approvals: Vec<Uuid> = changes.iter().filter_map(approval_of).collect();
     let approvals = match approvals.is_empty() {
         true => HashSet::new(),
-        false => store::approvals::visible(&mut Tx::for_reader(api.store(), actor).await?, &approvals).await?,
+        false => {
+            store::approvals::visible(&mut Tx::for_reader(api.store(), actor).await?, &approvals).await?
+        }
     };
     let shown = |change: &Change| match change {
         Change::Change { .. } => job_of(change).is_some_and(|job| visible.contains(&job)),

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use api::ApiConfig;
+use domain::Role;
 use futures::StreamExt;
 use reqwest::{Method, Response};
 use serde_json::json;
 
 use crate::app::{App, Reply};
+use crate::sign_in::browser::Browser;
+use crate::sign_in::people;
 
 /// Reads until `wanted` is in the text.
 async fn until(response: Response, wanted: &str) -> String {
@@ -76,4 +79,33 @@ async fn streams_are_bounded_and_end_with_the_process() {
     app.api.stopping().cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), open.bytes()).await;
     assert!(ended.is_ok_and(|bytes| bytes.is_ok()), "an open stream must not hold up a process that stops");
+}
+
+/// Reads to the end of a stream that somebody lost the leave for.
+async fn to_its_end(response: Response) -> String {
+    let ended = tokio::time::timeout(Duration::from_secs(20), response.text()).await;
+    ended.expect("the stream goes on").unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_reader_may_listen_no_longer() {
+    let cache = Duration::from_millis(200);
+    let app = App::configured(ApiConfig { token_cache: cache, ..ApiConfig::default() }).await;
+    let token = app.scoped(&["jobs:read"]).await;
+    people::person(&app.store, app.org, "ana@example.com", Role::Manager).await;
+    let mut ana = Browser::signed_in(&app, "ana@example.com").await;
+    let by_token = app.anonymous(Method::GET, "/v1/events").bearer_auth(&token).send().await.unwrap();
+    let by_session = ana.request(Method::GET, "/v1/events").send().await.unwrap();
+    assert!(by_token.status() == 200 && by_session.status() == 200);
+
+    // Revoked by another process: this one is not told, it asks.
+    sqlx::query("UPDATE api_token SET revoked_at = now() WHERE scopes = ARRAY['jobs:read']")
+        .execute(app.db.superuser())
+        .await
+        .unwrap();
+    ana.post("/v1/auth/sign-out", &json!({})).await;
+    tokio::time::sleep(cache * 2).await;
+    let after = app.echo().await;
+    let (token, session) = tokio::join!(to_its_end(by_token), to_its_end(by_session));
+    assert!(!token.contains(&after) && !session.contains(&after), "{token} {session}");
 }

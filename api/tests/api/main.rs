@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod batch;
+mod connections;
 mod dead;
 mod enqueue;
 mod events;
