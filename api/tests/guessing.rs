@@ -182,7 +182,7 @@ async fn nothing_typed_is_kept() {
     secrets.extend([ana.session().to_owned(), ana.device().to_owned(), ana.csrf.clone().unwrap()]);
     let token = ana.post("/v1/auth/access-token", &json!({})).await.ok();
     secrets.push(token["access_token"].as_str().unwrap().to_owned());
-    let proposed = ana.post("/v1/me/totp", &json!({})).await.ok();
+    let proposed = ana.post("/v1/me/totp", &json!({ "password": PASSWORD })).await.ok();
     let secret = proposed["secret"].as_str().unwrap().to_owned();
     let seed = totp_rs::Secret::try_from_base32(&secret).unwrap();
     let totp =

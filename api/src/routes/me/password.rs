@@ -5,7 +5,7 @@ use http::StatusCode;
 use secrecy::SecretString;
 use serde::Deserialize;
 use store::Tx;
-use store::accounts::{self, sessions};
+use store::accounts::{self, Account, sessions};
 use store::audit::Entry;
 use utoipa::ToSchema;
 
@@ -46,17 +46,7 @@ pub(crate) async fn password(
     Body(request): Body<ChangePassword>,
 ) -> Result<StatusCode, Problem> {
     let account_id = person.session.account_id;
-    slow::own_password(&api, account_id).await?;
-    let account = accounts::get(&mut Tx::for_reader(api.store(), &person.actor).await?).await?;
-    if account.password_hash.is_some() {
-        let current = request.current.unwrap_or_default();
-        if api.passwords().verify(current, account.password_hash.clone()).await? == Verdict::Wrong {
-            return Err(Problem::field(
-                "/current",
-                "is not the password; use “forgot password” if it is lost",
-            ));
-        }
-    }
+    let account = check_own(&api, &person, request.current, "/current").await?;
     let hash = api.passwords().accept(request.new, &account.email, &account.name, "/new").await?;
     let now = api.now();
     let mut tx = Tx::for_actor(api.store(), &person.actor).await?;
@@ -66,4 +56,24 @@ pub(crate) async fn password(
     tx.commit().await?;
     api.sessions().forget_account(account_id);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The account, once its password was shown; one without a password shows none. `pointer` is its place in the
+/// request.
+pub(super) async fn check_own(
+    api: &Api,
+    person: &Person,
+    shown: Option<SecretString>,
+    pointer: &'static str,
+) -> Result<Account, Problem> {
+    slow::own_password(api, person.session.account_id).await?;
+    let account = accounts::get(&mut Tx::for_reader(api.store(), &person.actor).await?).await?;
+    if account.password_hash.is_some() {
+        let verdict =
+            api.passwords().verify(shown.unwrap_or_default(), account.password_hash.clone()).await?;
+        if verdict == Verdict::Wrong {
+            return Err(Problem::field(pointer, "is not the password; use “forgot password” if it is lost"));
+        }
+    }
+    Ok(account)
 }

@@ -9,11 +9,12 @@ use store::Tx;
 use store::accounts::{self, second_factor};
 use utoipa::ToSchema;
 
+use super::password::check_own;
 use super::recovery_codes::RecoveryCodes;
 use super::step_up::consume;
 use crate::auth::second_factor::{Factor, Seed, code_refused, new_recovery_codes};
 use crate::auth::{Person, slow};
-use crate::input::Json as Body;
+use crate::input::{Json as Body, OptionalJson};
 use crate::openapi::Mine;
 use crate::problem::{Code, Problem};
 use crate::state::Api;
@@ -25,6 +26,16 @@ pub(crate) struct CodeRequest {
     /// Six digits from the authenticator app, or a recovery code.
     #[schema(value_type = String, example = "123456")]
     pub(super) code: SecretString,
+}
+
+/// Proof that it is the account's owner who begins: a session left open, or stolen, gives itself no second
+/// factor, and with it no approvals that ask for one.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProposeTotp {
+    /// The password; left out only where there is none.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
 }
 
 /// What an authenticator app needs. Shown once.
@@ -46,10 +57,16 @@ pub(crate) struct Proposed {
     tag = "me",
     operation_id = "proposeMyTotp",
     security(("session" = [])),
+    request_body = Option<ProposeTotp>,
     responses((status = 200, description = "For the authenticator app.", body = Proposed), Mine),
 )]
-pub(crate) async fn propose(State(api): State<Api>, person: Person) -> Result<Json<Proposed>, Problem> {
+pub(crate) async fn propose(
+    State(api): State<Api>,
+    person: Person,
+    OptionalJson(request): OptionalJson<ProposeTotp>,
+) -> Result<Json<Proposed>, Problem> {
     let account_id = person.session.account_id;
+    check_own(&api, &person, request.password, "/password").await?;
     let seed = Seed::new();
     let sealed = seed.seal(api.auth_keys()?, account_id)?;
     let mut tx = Tx::for_actor(api.store(), &person.actor).await?;

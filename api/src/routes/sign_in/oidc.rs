@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use store::Tx;
 use store::accounts::flows::{self, Flow, NewFlow};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::auth::cookies::{self, Cookie};
@@ -39,6 +40,22 @@ pub(crate) struct BeginQuery {
     login_hint: Option<String>,
 }
 
+/// Browsers that wait for a worker at once in this process: each asks the database ten times a second.
+const MOST_WAITING: usize = 128;
+
+static WAITING: Semaphore = Semaphore::const_new(MOST_WAITING);
+
+/// A place among those who wait.
+pub(super) fn place() -> Result<SemaphorePermit<'static>, Problem> {
+    WAITING.try_acquire().map_err(|_| {
+        Problem::new(
+            Code::SignInSlowed,
+            "too many people wait for the identity provider; try again, or sign in with address and password",
+        )
+        .retry_after(Duration::from_secs(5))
+    })
+}
+
 /// Sign in through the identity provider
 ///
 /// Sends the browser there; it comes back to `/v1/auth/oidc/callback`.
@@ -59,6 +76,7 @@ pub(crate) async fn begin(
     let return_to = checked_path(query.return_to.as_deref().unwrap_or("/"))?;
     let login_hint = query.login_hint.as_deref().map(super::checked_email).transpose()?;
     slow::link(&api, &visitor).await?;
+    let _place = place()?;
 
     let (state, browser, nonce, verifier) = {
         let mut rng = rand::rng();
@@ -173,6 +191,15 @@ fn checked_path(path: &str) -> Result<&str, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_of_those_who_wait_is_bounded() {
+        let held: Vec<_> = (0..MOST_WAITING).map(|_| place()).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert!(place().is_err_and(|problem| problem.code() == Code::SignInSlowed));
+        drop(held);
+        assert!(place().is_ok());
+    }
 
     #[test]
     fn only_paths_of_ours_are_returned_to() {

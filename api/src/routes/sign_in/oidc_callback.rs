@@ -13,7 +13,7 @@ use serde::Deserialize;
 use store::Tx;
 use store::accounts::{self, flows, identities};
 
-use super::oidc::{enqueue, home, wait_for};
+use super::oidc::{enqueue, home, place, wait_for};
 use crate::auth::cookies::{self, Cookie};
 use crate::auth::let_in::{self, Beginning};
 use crate::auth::{Visitor, slow};
@@ -50,6 +50,7 @@ pub(crate) async fn come_back(
 ) -> Result<Response, Problem> {
     home(&api).await?;
     slow::link(&api, &visitor).await?;
+    let _place = place()?;
     if query.error.is_some() {
         return Err(refused("the identity provider let nobody in; try again, or sign in with your password"));
     }

@@ -230,6 +230,12 @@ async fn somebody_comes_in_by_a_checked_address_and_later_by_their_identity() {
     let state = leave(&mut again, &provider, "/").await;
     assert_eq!(come_back(&mut again, &state, "the-code").await.status, 200);
     assert_eq!(again.get("/v1/me").await.ok()["account"]["email"], "ana@example.com");
+    // Whoever is given that address at the provider later is somebody else.
+    *provider.person.lock().unwrap() = Some(person("sub-2", "ana@example.com", true));
+    let mut heir = Browser::new(&app);
+    let state = leave(&mut heir, &provider, "/").await;
+    come_back(&mut heir, &state, "the-code").await.is(409, "conflict");
+    assert!(!heir.cookies.contains_key("countersign"));
     let kept: String = sqlx::query_scalar("SELECT string_agg(f::text, '') FROM oidc_flow f")
         .fetch_one(app.db.superuser())
         .await

@@ -26,7 +26,7 @@ pub(crate) fn code_of(secret: &str, now: DateTime<Utc>) -> String {
 
 /// Turns the second factor on; answers its secret and the recovery codes.
 pub(crate) async fn turn_on(ana: &mut Browser<'_>, now: DateTime<Utc>) -> (String, Vec<String>) {
-    let proposed = ana.post("/v1/me/totp", &json!({})).await.ok();
+    let proposed = ana.post("/v1/me/totp", &json!({ "password": PASSWORD })).await.ok();
     let secret = proposed["secret"].as_str().unwrap().to_owned();
     assert!(proposed["uri"].as_str().unwrap().contains(&secret));
     let confirmed = ana.post("/v1/me/totp/confirm", &json!({ "code": code_of(&secret, now) })).await.ok();
@@ -46,14 +46,19 @@ async fn a_code_is_asked_for_and_works_once() {
     let mut ana = Browser::signed_in(&app, "ana@example.com").await;
     ana.post("/v1/me/step-up", &json!({ "code": "123456" })).await.is(409, "conflict");
     ana.post("/v1/me/totp/confirm", &json!({ "code": "123456" })).await.is(409, "conflict");
-    ana.post("/v1/me/totp", &json!({})).await.ok();
+    // A session that somebody took over gives itself no second factor.
+    for body in [json!({}), json!({ "password": "not the password" })] {
+        let refused = ana.post("/v1/me/totp", &body).await;
+        assert_eq!(refused.is(422, "invalid_request"), ["/password"], "{body}");
+    }
+    ana.post("/v1/me/totp", &json!({ "password": PASSWORD })).await.ok();
     ana.post("/v1/me/totp/confirm", &json!({ "code": "0000" })).await.is(403, "code_refused");
     assert_eq!(ana.get("/v1/me").await.ok()["account"]["second_factor"], false);
     let (secret, codes) = turn_on(&mut ana, clock.now()).await;
     assert_eq!(codes.len(), 10);
     assert_eq!(ana.get("/v1/me").await.ok()["account"]["recovery_codes_left"], 10);
     // A second one would replace it without showing a code.
-    ana.post("/v1/me/totp", &json!({})).await.is(409, "conflict");
+    ana.post("/v1/me/totp", &json!({ "password": PASSWORD })).await.is(409, "conflict");
 
     let mut there = Browser::new(&app);
     there.sign_in("ana@example.com", PASSWORD).await.is(401, "second_factor_required");

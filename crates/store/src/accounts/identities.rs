@@ -21,10 +21,11 @@ pub async fn find(store: &Store, issuer: &str, subject: &str) -> Result<Option<A
     Ok(found.map(AccountId))
 }
 
-/// Links an identity to the transaction's account, or notes that it was used again.
+/// Links an identity to the transaction's account, or notes that it was used again. An account has one identity
+/// of an issuer: whoever is given a former colleague's address there does not become them here.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when it belongs to another account.
+/// [`StoreError::Conflict`] when it belongs to another account, or the account to another identity there.
 pub async fn link(
     tx: &mut Tx,
     account: AccountId,
@@ -40,6 +41,17 @@ pub async fn link(
         .await?;
     if used.rows_affected() == 1 {
         return Ok(());
+    }
+    let has_another: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM identity WHERE issuer = $1 AND account_id = current_account())",
+    )
+    .bind(issuer)
+    .fetch_one(tx.conn())
+    .await?;
+    if has_another {
+        return Err(StoreError::Conflict(
+            "this account belongs to another identity at the identity provider; sign in with its password",
+        ));
     }
     let linked = sqlx::query(
         "INSERT INTO identity (issuer, subject, account_id, linked_at, last_used_at)
