@@ -37,7 +37,8 @@ CREATE POLICY audit_entry_read ON audit_entry FOR SELECT TO countersign_app
            AND ((SELECT sees_all_workspaces()) OR workspace_id = ANY ((SELECT seen_workspaces())::uuid[])));
 CREATE POLICY audit_entry_insert ON audit_entry FOR INSERT TO countersign_app
     WITH CHECK (org_id = (SELECT current_org())
-                AND ((SELECT acting_role()) = 'system' OR actor_id = (SELECT current_actor())));
+                AND standing = (SELECT acting_role())
+                AND (standing = 'system' OR actor_id = (SELECT current_actor())));
 GRANT SELECT, INSERT ON audit_entry TO countersign_app;
 
 -- The chain. Writers only add entries and never wait for each other; whoever chains (`audit_extend`) links

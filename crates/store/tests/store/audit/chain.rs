@@ -277,3 +277,29 @@ async fn a_chain_that_cannot_go_on_keeps_nobody_else_waiting() {
     let _ = keeper.sign().await;
     assert_eq!(number(&mut database, "SELECT count(DISTINCT org_id) FROM audit_checkpoint").await, 2);
 }
+
+#[tokio::test]
+async fn nobody_writes_in_the_name_of_another_or_of_the_platform() {
+    let database = Database::migrated().await;
+    let actor = database.org("acme").await;
+    let write = async |actor_id: &str, standing: &str| {
+        let mut tx = Tx::for_actor(&database.store, &actor).await.unwrap();
+        let text = format!(
+            "INSERT INTO audit_entry (entry_id, org_id, at, actor_id, standing, action, subject_kind, subject_id,
+                                      content)
+             VALUES (uuidv7(), current_org(), now(), {actor_id}, '{standing}', 'x.y', 'x', 'x', '{{}}')"
+        );
+        let done = sqlx::query(AssertSqlSafe(text)).execute(tx.conn()).await;
+        done.err().map(|error| error.as_database_error().unwrap().code().unwrap().into_owned())
+    };
+    assert_eq!(write("current_actor()", "token").await, None);
+    for (whose, standing) in [
+        ("current_actor()", "owner"),
+        ("current_actor()", "system"),
+        ("NULL", "system"),
+        ("NULL", "token"),
+        ("gen_random_uuid()", "token"),
+    ] {
+        assert_eq!(write(whose, standing).await.as_deref(), Some("42501"), "{whose} {standing}");
+    }
+}

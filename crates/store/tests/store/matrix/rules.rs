@@ -264,7 +264,7 @@ pub(super) const RULES: &[Rule] = &[
         bound: Bound::Log,
         row: (
             "entry_id, org_id, at, actor_id, standing, action, subject_kind, subject_id, workspace_id, content",
-            "fresh, org, now(), me, 'owner', 'job.cancel', 'job', 'j', room, '{}'",
+            "fresh, org, now(), me, coalesce(acting_role(), 'owner'), 'job.cancel', 'job', 'j', room, '{}'",
         ),
         existing: None,
         select: Needs::May(P::AuditRead),
