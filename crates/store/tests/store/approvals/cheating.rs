@@ -249,3 +249,23 @@ async fn nobody_decides_as_another_in_a_session_of_their_own() {
     let refused = desk.approve(&disguised, &asked).await.unwrap_err();
     assert!(refused.contains("sign in"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_token_does_not_lift_its_maker() {
+    let desk = Desk::open().await;
+    let scopes = domain::Permissions::parse(&["people:write"]).unwrap();
+    let mut tx = Tx::for_actor(&desk.store, &desk.owner).await.unwrap();
+    let made = store::tokens::create(&mut tx, "robot", scopes, None).await.unwrap();
+    tx.commit().await.unwrap();
+    desk.force("UPDATE member SET role = 'support' WHERE actor_id = $1", desk.owner.actor_id.0).await;
+    let robot = Actor::token(desk.org, made.actor_id, scopes);
+    let lift = |actor: &Actor| {
+        format!(
+            "UPDATE member SET role = 'owner', all_workspaces = true WHERE actor_id = '{}'",
+            actor.actor_id
+        )
+    };
+    assert_eq!(refused(&desk, &robot, &lift(&desk.owner)).await, "CS001");
+    let mut tx = Tx::for_actor(&desk.store, &robot).await.unwrap();
+    sqlx::query(AssertSqlSafe(lift(&desk.manager))).execute(tx.conn()).await.unwrap();
+}
