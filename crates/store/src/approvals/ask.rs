@@ -64,14 +64,7 @@ pub async fn edit(tx: &mut Tx, approval: ApprovalId, content: Box<RawValue>) -> 
     .fetch_optional(tx.conn())
     .await?;
     let (subject_kind, subject_id, workspace) = row.ok_or(StoreError::NotFound("approval"))?;
-    sqlx::query(
-        "SELECT FROM approval_subject WHERE org_id = current_org() AND subject_kind = $1 AND subject_id = $2
-         FOR UPDATE",
-    )
-    .bind(&subject_kind)
-    .bind(&subject_id)
-    .fetch_optional(tx.conn())
-    .await?;
+    lock(tx, &subject_kind, &subject_id).await?;
     let newest: Option<(Uuid, String)> = sqlx::query_as(
         "SELECT approval_id, state FROM approval
          WHERE org_id = current_org() AND subject_kind = $1 AND subject_id = $2
@@ -117,6 +110,8 @@ pub async fn edit(tx: &mut Tx, approval: ApprovalId, content: Box<RawValue>) -> 
 /// # Errors
 /// [`StoreError`].
 pub async fn renew(tx: &mut Tx, ask: &Ask) -> Result<(), StoreError> {
+    // A statement that waited for this lock by itself would not see what was asked for meanwhile.
+    lock(tx, &ask.subject_kind, &ask.subject_id).await?;
     sqlx::query(
         "UPDATE approval_subject s SET content_hash = sha256(convert_to($3, 'UTF8'))
          WHERE s.org_id = current_org() AND s.subject_kind = $1 AND s.subject_id = $2
@@ -128,6 +123,19 @@ pub async fn renew(tx: &mut Tx, ask: &Ask) -> Result<(), StoreError> {
     .bind(&ask.subject_id)
     .bind(ask.content.get())
     .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Waits for whoever decides on the subject or edits it; the rows that are read next are as they left them.
+async fn lock(tx: &mut Tx, subject_kind: &str, subject_id: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "SELECT FROM approval_subject WHERE org_id = current_org() AND subject_kind = $1 AND subject_id = $2
+         FOR UPDATE",
+    )
+    .bind(subject_kind)
+    .bind(subject_id)
+    .fetch_optional(tx.conn())
     .await?;
     Ok(())
 }

@@ -395,3 +395,35 @@ async fn a_replay_is_never_easier_to_approve_than_the_job() {
     assert_eq!((held.roles, held.needed), (vec!["manager".to_owned()], 3));
     assert!(held.step_up && !held.maker_may_decide);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_for_a_replay_again_does_not_void_what_was_asked_a_moment_before() {
+    let desk = std::sync::Arc::new(Desk::open().await);
+    let job = JobId::new();
+    let replay = |cents: i64| store::approvals::Ask {
+        subject_kind: "job_replay".to_owned(),
+        ..desk.request(job, cents, &json!({}))
+    };
+    // The subject is known from a time before.
+    let mut tx = Tx::for_actor(&desk.store, &desk.manager).await.unwrap();
+    let before = ask(&mut tx, &replay(1)).await.unwrap();
+    tx.commit().await.unwrap();
+    desk.reject(&desk.owner, &before, "no").await.unwrap();
+
+    let mut tx = Tx::for_actor(&desk.store, &desk.manager).await.unwrap();
+    store::approvals::renew(&mut tx, &replay(2)).await.unwrap();
+    let first = ask(&mut tx, &replay(2)).await.unwrap();
+    let (theirs, other) = (desk.clone(), replay(3));
+    let second = tokio::spawn(async move {
+        let mut tx = Tx::for_actor(&theirs.store, &theirs.second_owner).await.unwrap();
+        store::approvals::renew(&mut tx, &other).await.unwrap();
+        let asked = ask(&mut tx, &other).await;
+        tx.commit_unrecorded("a test").await.ok();
+        asked.map(|_| ())
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tx.commit().await.unwrap();
+    let second = second.await.unwrap();
+    assert!(matches!(second, Err(StoreError::Refused(_))), "{second:?}");
+    assert_eq!(desk.state(first.approval_id).await, "pending");
+}
