@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use store::audit::{self, CSV_HEAD, ExportLine, Filter, Range};
 use store::jobs::{MAX_PAGE, PageAsk};
-use store::{Actor, Store, StoreError, Tx, Workspaces};
+use store::{StoreError, Tx, Workspaces};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -115,15 +115,14 @@ pub(crate) async fn export(
         until: params.until,
         q: params.q,
     })?;
-    let (store, actor) = (api.store().clone(), caller.actor);
     let (body, kind, name) = match params.format {
-        Format::Csv => (selection(store, actor, filter, true).await?, "text/csv; charset=utf-8", "audit.csv"),
-        Format::Json if !narrowed && actor.workspaces == Workspaces::All => {
-            let body = chain(store, actor, filter.from, filter.until).await?;
+        Format::Csv => (selection(api, caller, filter, true).await?, "text/csv; charset=utf-8", "audit.csv"),
+        Format::Json if !narrowed && caller.actor.workspaces == Workspaces::All => {
+            let body = chain(api, caller, filter.from, filter.until).await?;
             (body, "application/x-ndjson", "audit.jsonl")
         }
         Format::Json => {
-            (selection(store, actor, filter, false).await?, "application/x-ndjson", "audit-selection.jsonl")
+            (selection(api, caller, filter, false).await?, "application/x-ndjson", "audit-selection.jsonl")
         }
     };
     let mut response = Response::new(body);
@@ -137,32 +136,32 @@ pub(crate) async fn export(
 
 /// Entries that match, newest first. The first page is read before the answer begins, so that what can't be
 /// read is an error and no half file.
-async fn selection(store: Store, actor: Actor, filter: Filter, csv: bool) -> Result<Body, Problem> {
-    let first = page(&store, &actor, &filter, None, csv).await?;
+async fn selection(api: Api, caller: Caller<AuditRead>, filter: Filter, csv: bool) -> Result<Body, Problem> {
+    let first = page(&api, &caller, &filter, None, csv).await?;
     let head = if csv {
         CSV_HEAD.to_owned()
     } else {
-        format!("{}\n", json!({ "countersign_audit_selection": 1, "org_id": actor.org_id }))
+        format!("{}\n", json!({ "countersign_audit_selection": 1, "org_id": caller.actor.org_id }))
     };
-    let begin = (Some((head + &first.0, first.1)), store, actor, filter);
-    Ok(Body::from_stream(stream::try_unfold(begin, move |(next, store, actor, filter)| async move {
+    let begin = (Some((head + &first.0, first.1)), api, caller, filter);
+    Ok(Body::from_stream(stream::try_unfold(begin, move |(next, api, caller, filter)| async move {
         let Some((text, cursor)) = next else { return Ok::<_, StoreError>(None) };
         let next = match cursor {
-            Some(cursor) => Some(page(&store, &actor, &filter, Some(cursor), csv).await?),
+            Some(cursor) => Some(page(&api, &caller, &filter, Some(cursor), csv).await?),
             None => None,
         };
-        Ok(Some((Bytes::from(text), (next, store, actor, filter))))
+        Ok(Some((Bytes::from(text), (next, api, caller, filter))))
     })))
 }
 
 async fn page(
-    store: &Store,
-    actor: &Actor,
+    api: &Api,
+    caller: &Caller<AuditRead>,
     filter: &Filter,
     cursor: Option<String>,
     csv: bool,
 ) -> Result<(String, Option<String>), StoreError> {
-    let mut tx = Tx::for_reader(store, actor).await?;
+    let mut tx = read(api, caller).await?;
     let page = audit::list(&mut tx, filter, &PageAsk { cursor, limit: MAX_PAGE }).await?;
     let rows = page.rows.iter().map(|row| {
         if csv {
@@ -174,6 +173,13 @@ async fn page(
     Ok((rows.collect(), page.next))
 }
 
+/// For the next part. A file may take long: whoever may read the log no longer gets no more of it.
+async fn read(api: &Api, caller: &Caller<AuditRead>) -> Result<Tx, StoreError> {
+    let actor =
+        caller.still(api).await.map_err(|problem| StoreError::Refused(problem.detail().to_owned()))?;
+    Tx::for_reader(api.store(), &actor).await
+}
+
 /// Where the export of a chain is.
 enum Part {
     Links { after: i64 },
@@ -182,8 +188,8 @@ enum Part {
 }
 
 struct Chain {
-    store: Store,
-    actor: Actor,
+    api: Api,
+    caller: Caller<AuditRead>,
     range: Range,
     part: Part,
     waiting: VecDeque<String>,
@@ -191,19 +197,19 @@ struct Chain {
 }
 
 async fn chain(
-    store: Store,
-    actor: Actor,
+    api: Api,
+    caller: Caller<AuditRead>,
     from: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
 ) -> Result<Body, Problem> {
-    let org: OrgId = actor.org_id;
-    audit::extend(&store, org).await?;
-    let mut tx = Tx::for_reader(&store, &actor).await?;
+    let org: OrgId = caller.actor.org_id;
+    audit::extend(api.store(), org).await?;
+    let mut tx = read(&api, &caller).await?;
     let range = audit::range(&mut tx, from, until).await?;
     drop(tx);
     let part = Part::Links { after: range.after_seq };
     let head = line(&range.head(org))?;
-    let begin = Chain { store, actor, range, part, waiting: VecDeque::from([head]), links: 0 };
+    let begin = Chain { api, caller, range, part, waiting: VecDeque::from([head]), links: 0 };
     Ok(Body::from_stream(stream::try_unfold(begin, |mut chain| async move {
         let text = chain.next().await?;
         Ok::<_, StoreError>(text.map(|text| (Bytes::from(text), chain)))
@@ -217,7 +223,7 @@ impl Chain {
         }
         let mut tx = match self.part {
             Part::Done => return Ok(None),
-            _ => Tx::for_reader(&self.store, &self.actor).await?,
+            _ => read(&self.api, &self.caller).await?,
         };
         if let Part::Links { after } = self.part {
             let links = audit::linked(&mut tx, after, self.range.to_seq, BATCH).await?;

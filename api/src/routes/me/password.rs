@@ -14,6 +14,7 @@ use crate::auth::{Person, slow};
 use crate::input::Json as Body;
 use crate::openapi::Mine;
 use crate::problem::Problem;
+use crate::routes::secrets::{hidden, hidden_option};
 use crate::state::Api;
 
 /// The old password and the new one.
@@ -21,9 +22,11 @@ use crate::state::Api;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangePassword {
     /// The password now; left out only where there is none.
+    #[serde(default, deserialize_with = "hidden_option")]
     #[schema(value_type = Option<String>, format = Password)]
     current: Option<SecretString>,
     /// 12 to 200 characters, not easy to guess.
+    #[serde(deserialize_with = "hidden")]
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 200)]
     new: SecretString,
 }

@@ -17,6 +17,7 @@ use crate::auth::{Person, slow};
 use crate::input::{Json as Body, OptionalJson};
 use crate::openapi::Mine;
 use crate::problem::{Code, Problem};
+use crate::routes::secrets::{hidden, hidden_option};
 use crate::state::Api;
 
 /// A code of the second factor.
@@ -24,6 +25,7 @@ use crate::state::Api;
 #[serde(deny_unknown_fields)]
 pub(crate) struct CodeRequest {
     /// Six digits from the authenticator app, or a recovery code.
+    #[serde(deserialize_with = "hidden")]
     #[schema(value_type = String, example = "123456")]
     pub(super) code: SecretString,
 }
@@ -34,6 +36,7 @@ pub(crate) struct CodeRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProposeTotp {
     /// The password; left out only where there is none.
+    #[serde(default, deserialize_with = "hidden_option")]
     #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretString>,
 }

@@ -9,7 +9,7 @@ mod replace;
 mod value;
 mod view;
 
-pub(super) use value::hidden_option;
+pub(crate) use value::{hidden, hidden_option};
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -14,6 +14,7 @@ use crate::auth::{Visitor, slow};
 use crate::input::Json as Body;
 use crate::openapi::Door;
 use crate::problem::{Code, Problem};
+use crate::routes::secrets::hidden;
 use crate::state::Api;
 
 /// What the link carries, and the new password.
@@ -21,9 +22,11 @@ use crate::state::Api;
 #[serde(deny_unknown_fields)]
 pub(crate) struct CompleteReset {
     /// What follows `#token=` in the link.
+    #[serde(deserialize_with = "hidden")]
     #[schema(value_type = String)]
     token: SecretString,
     /// 12 to 200 characters, not easy to guess.
+    #[serde(deserialize_with = "hidden")]
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 200)]
     password: SecretString,
 }

@@ -23,6 +23,7 @@ use crate::auth::{Visitor, slow};
 use crate::input::Json as Body;
 use crate::openapi::Door;
 use crate::problem::{Code, Problem};
+use crate::routes::secrets::{hidden, hidden_option};
 use crate::state::Api;
 
 /// Longest password looked at; longer ones are nobody's.
@@ -34,9 +35,11 @@ const MAX_PASSWORD: usize = 1_000;
 pub(crate) struct SignInRequest {
     #[schema(example = "ana@example.com", max_length = 254)]
     email: String,
+    #[serde(deserialize_with = "hidden")]
     #[schema(value_type = String, format = Password, max_length = 1000)]
     password: SecretString,
     /// Six digits from the authenticator app, or a recovery code; only where the account has a second factor.
+    #[serde(default, deserialize_with = "hidden_option")]
     #[schema(value_type = Option<String>, example = "123456")]
     code: Option<SecretString>,
     /// Short name of the organisation to work in; the first one joined when left out.

@@ -141,3 +141,30 @@ async fn the_address_is_taken_from_trusted_proxies_only() {
         assert_eq!(noted.as_deref(), Some(expected));
     }
 }
+
+#[tokio::test]
+async fn a_secret_sent_as_something_else_than_text_is_not_repeated() {
+    let app = App::start().await;
+    people::person(&app.store, app.org, "ana@example.com", Role::Owner).await;
+    let mut ana = Browser::signed_in(&app, "ana@example.com").await;
+    // Numbers, as forms that know no better send codes.
+    let secret = 471_100_815_123_u64;
+    let (address, password) = ("ana@example.com", PASSWORD);
+    for (path, field, body) in [
+        ("/v1/auth/sign-in", "password", json!({ "email": address, "password": secret })),
+        ("/v1/auth/sign-in", "code", json!({ "email": address, "password": password, "code": secret })),
+        ("/v1/auth/password-reset/complete", "token", json!({ "token": secret, "password": password })),
+        ("/v1/auth/password-reset/complete", "password", json!({ "token": "x", "password": secret })),
+        ("/v1/auth/invitation", "token", json!({ "token": secret })),
+        ("/v1/auth/invitation/accept", "token", json!({ "token": secret })),
+        ("/v1/auth/invitation/accept", "password", json!({ "token": "x", "password": secret })),
+        ("/v1/me/password", "current", json!({ "current": secret, "new": password })),
+        ("/v1/me/password", "new", json!({ "current": password, "new": secret })),
+        ("/v1/me/totp", "password", json!({ "password": secret })),
+        ("/v1/me/step-up", "code", json!({ "code": secret })),
+    ] {
+        let refused = ana.post(path, &body).await;
+        assert_eq!(refused.is(422, "invalid_request"), [format!("/{field}")], "{path}");
+        assert!(!refused.text.contains("471100815123"), "{path}: {}", refused.text);
+    }
+}

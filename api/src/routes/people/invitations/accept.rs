@@ -20,6 +20,7 @@ use crate::auth::{Person, Visitor, slow};
 use crate::input::Json as Body;
 use crate::openapi::Door;
 use crate::problem::{Code, Problem};
+use crate::routes::secrets::{hidden, hidden_option};
 use crate::state::Api;
 
 /// Somebody who comes in.
@@ -27,12 +28,14 @@ use crate::state::Api;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Acceptance {
     /// What stands after `#token=`.
+    #[serde(deserialize_with = "hidden")]
     #[schema(value_type = String)]
     token: SecretString,
     /// Their name; for those without an account.
     #[schema(example = "Ann Ames", min_length = 1, max_length = 200)]
     name: Option<String>,
     /// A new password, or that of the account they have; not needed by whoever is signed in with that account.
+    #[serde(default, deserialize_with = "hidden_option")]
     #[schema(value_type = Option<String>)]
     password: Option<SecretString>,
 }

@@ -13,6 +13,7 @@ use crate::auth::{Visitor, slow};
 use crate::input::Json as Body;
 use crate::openapi::Door;
 use crate::problem::Problem;
+use crate::routes::secrets::hidden;
 use crate::state::Api;
 
 /// What a link carries.
@@ -20,6 +21,7 @@ use crate::state::Api;
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationToken {
     /// What stands after `#token=`.
+    #[serde(deserialize_with = "hidden")]
     #[schema(value_type = String)]
     token: SecretString,
 }
