@@ -140,6 +140,7 @@ CREATE UNIQUE INDEX approval_release_open ON approval_release (job_id) WHERE use
 
 -- A token is a tool in its maker's hand: what it asks for, its maker asked for.
 ALTER TABLE api_token ADD COLUMN made_by uuid;     -- null: an operator at the command line
+CREATE INDEX api_token_by_maker ON api_token (org_id, made_by) WHERE made_by IS NOT NULL;
 CREATE FUNCTION api_token_made() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.made_by := CASE TG_OP WHEN 'INSERT' THEN current_actor() ELSE OLD.made_by END;
