@@ -350,6 +350,7 @@ impl From<PrepareError> for Problem {
                 let error = FieldError { pointer: "/kind".into(), message: error.to_string() };
                 Self::new(Code::UnknownKind, error.message.clone()).with_errors(vec![error])
             }
+            PrepareError::NotOnRequest { .. } => Self::field("/kind", error.to_string()),
             PrepareError::UnknownVersion { .. } => {
                 let error = FieldError { pointer: "/version".into(), message: error.to_string() };
                 Self::new(Code::UnknownVersion, error.message.clone()).with_errors(vec![error])

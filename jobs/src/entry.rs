@@ -25,6 +25,7 @@ pub(crate) struct Entry {
     pub(crate) older: Vec<KindPolicy>,
     pub(crate) schema: PayloadSchema,
     summary: &'static str,
+    pub(crate) on_request: bool,
     /// Decodes and answers the derived key.
     pub(crate) fits: fn(&str) -> Result<Option<String>, Misfit>,
     pub(crate) upgrade: fn(i16, Value) -> Option<Value>,
@@ -70,6 +71,7 @@ impl Entry {
             older: (J::SINCE..J::VERSION).map(policy).collect(),
             schema,
             summary: J::SUMMARY,
+            on_request: J::ON_REQUEST,
             fits: |text| decode::<J>(text).map(|job| job.derived_key()),
             upgrade: J::upgrade,
             limits: |text| serde_json::from_str::<J>(text).map(|job| job.limits()).unwrap_or_default(),

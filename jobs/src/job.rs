@@ -34,6 +34,9 @@ pub trait Job: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
     const TIMEOUT: Duration;
     /// Days its finished jobs are kept, where its effect class's default does not fit.
     const RETENTION_DAYS: Option<u16> = None;
+    /// Whether callers may ask for it by its name. False where only our own code makes such jobs: who may run one
+    /// is checked where it is made, and naming the kind must be no way around that.
+    const ON_REQUEST: bool = true;
     /// One sentence for the catalogue: what it does.
     const SUMMARY: &'static str;
 

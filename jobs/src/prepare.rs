@@ -24,6 +24,12 @@ pub enum PrepareError {
         /// Kinds with a similar name, the likeliest first.
         near: Vec<&'static str>,
     },
+    /// The kind is known, and no caller may ask for it.
+    #[error("{kind} is not for asking: such jobs are made by the routes that need them")]
+    NotOnRequest {
+        /// The kind.
+        kind: &'static str,
+    },
     /// The kind is known, this payload version is not.
     #[error(
         "{kind} takes payload versions {oldest} to {newest}, not {version}; leave the version out for the newest"
@@ -94,6 +100,23 @@ pub fn new_job<J: Job>(org: OrgId, payload: &J) -> Result<NewJob, PrepareError> 
 }
 
 impl Registry {
+    /// [`Registry::prepare`] for a caller who named the kind or wrote the payload.
+    ///
+    /// # Errors
+    /// As there, and [`PrepareError::NotOnRequest`].
+    pub fn prepare_asked(
+        &self,
+        org: OrgId,
+        kind: &str,
+        version: Option<i16>,
+        payload: Box<RawValue>,
+    ) -> Result<NewJob, PrepareError> {
+        match self.entry(kind) {
+            Some(entry) if !entry.on_request => Err(PrepareError::NotOnRequest { kind: entry.newest.kind }),
+            _ => self.prepare(org, kind, version, payload),
+        }
+    }
+
     /// A job of the kind named `kind` with this payload, checked; `version` none means the newest.
     ///
     /// The payload's text is kept as it came. A payload of an older version is upgraded here and is

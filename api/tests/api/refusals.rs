@@ -197,3 +197,33 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         .body(reqwest::Body::wrap_stream(never));
     Reply::of(request).await.is(408, "body_timeout");
 }
+
+#[tokio::test]
+async fn kinds_that_our_own_routes_make_are_not_for_asking() {
+    let app = App::start().await;
+    // Else whoever may enqueue replays a webhook, or mails a reset's link anew, without the permission for it.
+    let id = uuid::Uuid::now_v7();
+    let asked = |kind: &str, field: &str| json!({ "kind": kind, "payload": { field: id } });
+    for (kind, field) in [
+        ("hooks.process_event", "hook_event_id"),
+        ("people.send_invitation", "invitation_id"),
+        ("people.send_password_reset", "reset_id"),
+        ("auth.begin_oidc", "flow_id"),
+        ("auth.finish_oidc", "flow_id"),
+    ] {
+        let one = asked(kind, field);
+        let first = json!({ "kind": "system.noop", "payload": {}, "then": [one] });
+        let every_day = json!({ "name": kind, "expression": "0 6 * * *", "zone": "UTC", "kind": kind,
+                                "payload": { field: id } });
+        for (path, body, pointer) in [
+            ("/v1/jobs", one.clone(), "/kind"),
+            ("/v1/jobs", first, "/then/0/kind"),
+            ("/v1/jobs/batch", json!({ "jobs": [one] }), "/jobs/0/kind"),
+            ("/v1/approvals", json!({ "job": one, "summary": "please" }), "/job/kind"),
+            ("/v1/schedules", every_day, "/kind"),
+        ] {
+            let refused = app.post(path, &body).await;
+            assert_eq!(refused.is(422, "invalid_request"), [pointer], "{path} {kind}: {refused:?}");
+        }
+    }
+}

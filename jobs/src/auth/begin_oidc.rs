@@ -33,6 +33,7 @@ impl Job for BeginOidc {
         cap: Duration::from_secs(2),
     };
     const TIMEOUT: Duration = Duration::from_secs(15);
+    const ON_REQUEST: bool = false;
     const SUMMARY: &'static str = "Asks the identity provider where to send a browser that wants to sign in.";
 
     async fn run(self, ctx: &Ctx) -> Result<Done, JobError> {

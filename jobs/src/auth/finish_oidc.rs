@@ -34,6 +34,7 @@ impl Job for FinishOidc {
         cap: Duration::from_secs(2),
     };
     const TIMEOUT: Duration = Duration::from_secs(15);
+    const ON_REQUEST: bool = false;
     const SUMMARY: &'static str = "Asks the identity provider who it is that came back from it.";
 
     async fn run(self, ctx: &Ctx) -> Result<Done, JobError> {

@@ -35,6 +35,7 @@ impl Job for ProcessEvent {
     const LANE: &'static str = "default";
     const EFFECT: EffectClass = EffectClass::Write;
     const TIMEOUT: Duration = Duration::from_secs(60);
+    const ON_REQUEST: bool = false;
     const SUMMARY: &'static str =
         "Processes a webhook that arrived, and sends it on where its endpoint says so.";
 

@@ -33,6 +33,7 @@ impl Job for SendInvitation {
         cap: Duration::from_secs(3600),
     };
     const TIMEOUT: Duration = Duration::from_secs(90);
+    const ON_REQUEST: bool = false;
     const SUMMARY: &'static str = "Mails the link with which somebody joins the organisation.";
 
     fn limits(&self) -> Vec<LimitUse> {

@@ -34,6 +34,7 @@ impl Job for SendPasswordReset {
         cap: Duration::from_secs(900),
     };
     const TIMEOUT: Duration = Duration::from_secs(90);
+    const ON_REQUEST: bool = false;
     const SUMMARY: &'static str = "Mails the link with which somebody sets a new password.";
 
     fn limits(&self) -> Vec<LimitUse> {

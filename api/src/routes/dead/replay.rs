@@ -81,7 +81,7 @@ pub(crate) async fn replay(
         if let Some(payload) = &request.payload {
             // Checked as a new job's would be; stored as it came, for the job keeps its version.
             api.registry()
-                .prepare(actor.org_id, &job.kind, Some(job.kind_version), payload.clone())?
+                .prepare_asked(actor.org_id, &job.kind, Some(job.kind_version), payload.clone())?
                 .check(api.now())?;
         }
         if by_approval {

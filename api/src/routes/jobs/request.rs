@@ -100,7 +100,8 @@ impl Asker<'_> {
 
     fn one(&self, request: JobRequest, before: Option<Belongs>) -> Result<NewJob, Problem> {
         let org = self.actor.org_id;
-        let mut job = self.api.registry().prepare(org, &request.kind, request.version, request.payload)?;
+        let mut job =
+            self.api.registry().prepare_asked(org, &request.kind, request.version, request.payload)?;
         job.actor_id = Some(self.actor.actor_id);
         if !self.request_id.is_empty() {
             job.request_id = Some(self.request_id.to_owned());
@@ -136,7 +137,9 @@ impl Asker<'_> {
             .enumerate()
             .map(|(at, next)| {
                 let allowed = self.api.guards().check(org, &next.kind);
-                allowed.and_then(|()| self.one(next, Some(belongs))).map_err(|problem| problem.below(&format!("/then/{at}")))
+                allowed
+                    .and_then(|()| self.one(next, Some(belongs)))
+                    .map_err(|problem| problem.below(&format!("/then/{at}")))
             })
             .collect::<Result<_, _>>()?;
         job.check(self.api.now())?;

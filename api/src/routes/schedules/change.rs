@@ -92,7 +92,7 @@ pub(crate) async fn change(
                 Some(kind) => kind,
                 None => was.kind.clone(),
             };
-            let work = api.registry().prepare(org, &kind, change.version, payload)?;
+            let work = api.registry().prepare_asked(org, &kind, change.version, payload)?;
             work.check(api.now())?;
             Some(work)
         }

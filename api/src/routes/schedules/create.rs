@@ -99,7 +99,7 @@ pub(crate) async fn create(
         Some(catch_up) => Spec { catch_up, ..spec },
         None => spec,
     };
-    let work = api.registry().prepare(actor.org_id, &request.kind, request.version, request.payload)?;
+    let work = api.registry().prepare_asked(actor.org_id, &request.kind, request.version, request.payload)?;
     work.check(api.now())?;
     room::check_one(&api, actor, request.workspace_id).await?;
     let mut tx = Tx::for_actor(api.store(), actor).await?;
