@@ -9,12 +9,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use api::ApiConfig;
 use providers::oidc::OidcConfig;
 use providers::smtp::SmtpConfig;
 use providers::webhook::Exception;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use telemetry::LogFormat;
+use url::Url;
 use vault::KeyConfig;
 
 use crate::dev::home::{Home, RunningHere};
@@ -229,6 +231,19 @@ impl Config {
             self.keys = KeyConfig::from_dir(Path::new(&dir));
         }
         Ok(self)
+    }
+
+    /// Where links lead: as the API is set up, else to the API of a `make up` that runs here.
+    pub(crate) fn public_url(&self) -> anyhow::Result<Url> {
+        let named = std::env::var_os("COUNTERSIGN_PUBLIC_URL").is_some_and(|url| !url.is_empty());
+        if !named
+            && self.database_url.is_none()
+            && self.app_database_url.is_none()
+            && let Some(running) = Home::running_here()?
+        {
+            return running.api.parse().context("the address of the `make up` that runs here can't be read");
+        }
+        Ok(ApiConfig::from_env()?.public_url)
     }
 
     /// Prefix of every key in Redis.

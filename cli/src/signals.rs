@@ -28,8 +28,9 @@ pub(crate) fn listen(launcher_on_stdin: bool) -> anyhow::Result<CancellationToke
                 warn!("asked again: leaving at once");
                 leave(130);
             }
-            info!("asked to stop");
+            // First of all: a log that nobody takes any more must not keep this process from leaving.
             asked.cancel();
+            info!("asked to stop");
         }
     });
     if launcher_on_stdin {

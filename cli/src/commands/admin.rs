@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Read};
 
 use anyhow::Context;
-use api::{ApiConfig, passwords};
+use api::passwords;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::mail::MailAddress;
 use domain::{AccountId, ActorId, Role};
@@ -59,19 +59,28 @@ pub(crate) struct CreateOwner {
     password_stdin: bool,
 }
 
-/// Runs one of them.
-pub(crate) async fn run(command: Command, operator: &Operator, out: Out) -> anyhow::Result<()> {
+/// Runs one of them. Links lead to `public_url`.
+pub(crate) async fn run(
+    command: Command,
+    operator: &Operator,
+    public_url: &Url,
+    out: Out,
+) -> anyhow::Result<()> {
     match command {
-        Command::CreateOwner(args) => Box::pin(create_owner(args, operator, out)).await,
+        Command::CreateOwner(args) => Box::pin(create_owner(args, operator, public_url, out)).await,
         Command::List(org) => list(&org, operator, out).await,
     }
 }
 
-async fn create_owner(args: CreateOwner, operator: &Operator, out: Out) -> anyhow::Result<()> {
+async fn create_owner(
+    args: CreateOwner,
+    operator: &Operator,
+    public_url: &Url,
+    out: Out,
+) -> anyhow::Result<()> {
     let email = MailAddress::parse(&args.email).map_err(|error| usage(format!("--email: {error}")))?;
     let email = email.to_string().to_lowercase();
     check_name(&args.name)?;
-    let public_url = ApiConfig::from_env()?.public_url;
     let password = args.password_stdin.then(|| password_from_stdin(&email, &args.name)).transpose()?;
     let slug = operator.slug(&args.org)?;
     let org_name = args.org_name.as_deref().unwrap_or(slug);
@@ -107,7 +116,7 @@ async fn create_owner(args: CreateOwner, operator: &Operator, out: Out) -> anyho
     };
     let (actor_id, how) = make_owner(operator, &mut tx, account_id).await?;
     let needs_password = accounts::get(&mut tx).await?.password_hash.is_none();
-    let link = if needs_password { Some(link(&mut tx, account_id, &public_url, now).await?) } else { None };
+    let link = if needs_password { Some(link(&mut tx, account_id, public_url, now).await?) } else { None };
     tx.commit().await?;
 
     out.json(&json!({
@@ -120,22 +129,18 @@ async fn create_owner(args: CreateOwner, operator: &Operator, out: Out) -> anyho
         "link_expires_at": link.as_ref().map(|(_, until)| until),
     }))?;
     let what = match how {
-        How::Joined => "is an owner now",
-        How::Raised => "belonged to it already and is an owner now",
-        How::Was => "is an owner already; nothing was changed",
+        How::Joined => format!("is an owner now of {}", org.slug),
+        How::Raised => format!("belonged to {} already and is an owner now", org.slug),
+        How::Was => format!("is an owner of {} already", org.slug),
     };
     if let Some((link, until)) = link {
         if !out.is_json() {
-            eprintln!(
-                "{email} {what} of {}. The link sets a password, once, until {}:",
-                org.slug,
-                when::shown(until)
-            );
+            eprintln!("{email} {what}. The link sets a password, once, until {}:", when::shown(until));
         }
         // Alone on standard output, so that a script can take it.
         return out.say(link);
     }
-    out.say(format_args!("{email} {what} of {}", org.slug))
+    out.say(format_args!("{email} {what}"))
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {

@@ -255,7 +255,11 @@ fn tell(name: &str, report: &Report, out: Out) -> anyhow::Result<()> {
     if report.intact {
         out.say(format_args!("{name}: {} entries, nothing was changed", report.links))?;
     } else {
-        out.say(format_args!("{name}: {} entries, {} problems found", report.links, report.problems_total))?;
+        let problems = if report.problems_total == 1 { "problem" } else { "problems" };
+        out.say(format_args!(
+            "{name}: {} entries, {} {problems} found",
+            report.links, report.problems_total
+        ))?;
     }
     for problem in &report.problems {
         let place = problem.seq.map_or_else(|| "-".into(), |seq| format!("link {seq}"));
@@ -382,6 +386,8 @@ async fn write_chain(
 
 async fn write_table(args: &Export, store: &Store, org: OrgId, sink: &mut impl Write) -> anyhow::Result<u64> {
     let filter = Filter { from: args.from, until: args.until, ..Filter::default() };
+    // So that the newest rows have their numbers too.
+    audit::extend(store, org).await?;
     let (mut cursor, mut written) = (None, 0);
     sink.write_all(audit::CSV_HEAD.as_bytes())?;
     loop {

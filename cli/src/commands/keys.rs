@@ -182,7 +182,7 @@ async fn rotate(config: &Config, out: Out) -> anyhow::Result<()> {
         *by_key.entry(&held.key_id).or_default() += held.secrets;
     }
     out.json(&json!({ "current": current, "moved": moved, "left": by_key, "stuck": stuck.len() }))?;
-    out.say(format_args!("{moved} secrets moved to the key {current}"))?;
+    out.say(format_args!("moved to the key {current}: {moved}"))?;
     for (key, count) in &by_key {
         out.say(format_args!("{count} are still under {key}"))?;
     }
@@ -301,6 +301,7 @@ async fn reseal(config: &Config, out: Out) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     out.json(&json!({ "endpoints": changed, "second_factors": people }))?;
-    out.say(format_args!("the seeds of {people} people's second factors are under the current key now"))?;
-    out.say(format_args!("the secrets of {changed} webhook endpoints are under the current key now"))
+    out.say(format_args!(
+        "moved to the current key: second factors: {people}, inbound webhook endpoints: {changed}"
+    ))
 }

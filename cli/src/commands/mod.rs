@@ -86,7 +86,10 @@ async fn operate(command: Command, config: Config, out: Out, on_stdin: bool) -> 
         Command::Audit(command) => {
             return Box::pin(audit::run(command, config.with_keys_of_running()?, out)).await;
         }
-        Command::Admin(command) => admin::run(command, &Operator::connect(config).await?, out).await?,
+        Command::Admin(command) => {
+            let public_url = config.public_url()?;
+            admin::run(command, &Operator::connect(config).await?, &public_url, out).await?;
+        }
         Command::Token(command) => token::run(command, &Operator::connect(config).await?, out).await?,
         Command::Api(_) | Command::Worker(_) | Command::Scheduler(_) | Command::Bench(_) => {}
     }

@@ -100,7 +100,8 @@ fn environment(settings: &Settings) -> Vec<(&'static str, Option<String>)> {
         environment.push(("COUNTERSIGN_KEYS_DIR", Some(dir.clone())));
     }
     if std::env::var_os("RUST_LOG").is_none_or(|filter| filter.is_empty()) {
-        environment.push(("RUST_LOG", Some("warn,sqlx=error".into())));
+        // The API's edge names the request that a line belongs to from info on.
+        environment.push(("RUST_LOG", Some("warn,sqlx=error,api::edge=info".into())));
     }
     environment
 }
