@@ -20,10 +20,10 @@ use crate::terminal::{Terminal, free_port};
 
 /// What must not be found.
 #[derive(Default)]
-struct Planted(Vec<(&'static str, String)>);
+pub(crate) struct Planted(Vec<(&'static str, String)>);
 
 impl Planted {
-    fn add(&mut self, what: &'static str, secret: impl Into<String>) -> String {
+    pub(crate) fn add(&mut self, what: &'static str, secret: impl Into<String>) -> String {
         let secret = secret.into();
         assert!(secret.len() >= 10, "{what} is too short to be searched for");
         self.0.push((what, secret.clone()));
@@ -31,7 +31,7 @@ impl Planted {
     }
 
     /// Every secret that a text holds, as it is, in hexadecimal digits or in base64.
-    fn found_in(&self, place: &str, text: &str) -> Vec<String> {
+    pub(crate) fn found_in(&self, place: &str, text: &str) -> Vec<String> {
         let low = text.to_lowercase();
         let mut found = Vec::new();
         for (what, secret) in &self.0 {
@@ -52,14 +52,14 @@ impl Planted {
     }
 }
 
-struct Logged {
+pub(crate) struct Logged {
     child: Child,
     name: &'static str,
     path: std::path::PathBuf,
 }
 
 impl Logged {
-    fn start(terminal: &Terminal, name: &'static str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(terminal: &Terminal, name: &'static str, arguments: &[&str]) -> Self {
         let path = terminal.folder().join(format!("{name}.log"));
         let file = std::fs::File::create(&path).unwrap();
         let child = terminal
@@ -72,7 +72,7 @@ impl Logged {
         Self { child, name, path }
     }
 
-    async fn stop(mut self) -> (&'static str, String) {
+    pub(crate) async fn stop(mut self) -> (&'static str, String) {
         let pid = nix::unistd::Pid::from_raw(self.child.id().unwrap().try_into().unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await.unwrap().unwrap();
@@ -108,7 +108,7 @@ impl Caller {
 }
 
 /// Every row of every table, as the superuser reads it.
-async fn dump(terminal: &Terminal) -> String {
+pub(crate) async fn dump(terminal: &Terminal) -> String {
     let pool = terminal.db.as_ref().unwrap().superuser();
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')",

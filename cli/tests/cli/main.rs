@@ -9,6 +9,7 @@ mod hooks;
 mod keys;
 mod leaks;
 mod looking;
+mod oidc;
 mod recorded;
 mod refusals;
 mod serving;

@@ -139,6 +139,8 @@ pub(super) async fn enqueue<J: Job>(
 ) -> Result<(), Problem> {
     let mut job = jobs::new_job(org, payload).map_err(Problem::internal)?;
     job.request_id = visitor.origin.request_id.as_deref().map(str::to_owned);
+    // A worker that comes back later trades no code for a browser that has been told to begin again.
+    job.deadline_at = Some(api.now() + PATIENCE);
     api.queue().enqueue(job).await?;
     Ok(())
 }
