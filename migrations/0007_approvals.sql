@@ -459,6 +459,23 @@ CREATE FUNCTION hands_of(org uuid, person uuid) RETURNS uuid[]
         SELECT array_agg(h.actor_id) FROM hand h
     $$;
 
+-- Whoever loses their access, or the role that makes tokens, leaves no token behind to act with.
+CREATE FUNCTION member_leaves_no_token() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE api_token t SET revoked_at = clock_timestamp()
+    WHERE t.org_id = NEW.org_id AND t.revoked_at IS NULL
+      AND t.actor_id = ANY (hands_of(NEW.org_id, NEW.actor_id));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER member_leaves_no_token AFTER UPDATE OF role, disabled_at ON member FOR EACH ROW
+    WHEN ((OLD.disabled_at IS NULL AND NEW.disabled_at IS NOT NULL)
+          OR (OLD.role = 'owner' AND NEW.role <> 'owner'))
+    EXECUTE FUNCTION member_leaves_no_token();
+REVOKE ALL ON FUNCTION member_leaves_no_token() FROM PUBLIC;
+CREATE POLICY api_token_owner_ends ON api_token FOR UPDATE TO CURRENT_USER USING (true) WITH CHECK (true);
+
 -- Why the acting person may not decide so at that moment; no row: they may. The first reason, in an order in
 -- which what nobody can mend comes first.
 CREATE FUNCTION approval_objection(a approval, verdict text, at timestamptz)

@@ -49,9 +49,9 @@ pub(crate) fn explain(constraint: &str) -> Option<StoreError> {
         "approval_summary_length" => invalid("summary", "must have 1 to 500 characters"),
         "approval_decision_comment_length" => invalid("comment", "must have 1 to 2000 characters"),
         "approval_decision_reason" => invalid("comment", "must say why it is rejected"),
-        "approval_one_pending" => {
-            Some(StoreError::Conflict("this waits for a decision already; decide, edit or withdraw that approval"))
-        }
+        "approval_one_pending" => Some(StoreError::Conflict(
+            "this waits for a decision already; decide, edit or withdraw that approval",
+        )),
         "schedule_name_unique" => {
             Some(StoreError::Conflict("this name belongs to another schedule; choose another"))
         }
@@ -61,9 +61,9 @@ pub(crate) fn explain(constraint: &str) -> Option<StoreError> {
         "account_email_shape" => invalid("email", "must be an e-mail address of at most 254 characters"),
         "account_name_length" => invalid("name", NAME),
         "account_locale_known" => invalid("locale", "must be en, es, ne or ar"),
-        "secret_name_unique" => {
-            Some(StoreError::Conflict("this name belongs to another secret; replace its value, or choose another"))
-        }
+        "secret_name_unique" => Some(StoreError::Conflict(
+            "this name belongs to another secret; replace its value, or choose another",
+        )),
         "secret_name_shape" => {
             invalid("name", "must have 1 to 100 characters: a-z, 0-9 and inner dots, hyphens and underscores")
         }

@@ -14,6 +14,7 @@ pub mod throttle;
 use chrono::{DateTime, Utc};
 use domain::{AccountId, ActorId, OrgId, Role, WorkspaceId};
 use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::audit::Entry;
@@ -95,12 +96,20 @@ pub async fn find(store: &Store, email: &str) -> Result<Option<AccountId>, Store
 /// # Errors
 /// As [`find`].
 pub async fn candidate(store: &Store, email: &str) -> Result<Option<Candidate>, StoreError> {
+    candidate_on(&mut *store.pool().acquire().await?, email).await
+}
+
+/// The same over a connection in hand: who holds a lock must not wait for a second connection.
+pub(crate) async fn candidate_on(
+    connection: &mut PgConnection,
+    email: &str,
+) -> Result<Option<Candidate>, StoreError> {
     type Row = (Uuid, Option<String>, Option<Vec<u8>>, bool);
     let row: Option<Row> = sqlx::query_as(
         "SELECT account_id, password_hash, totp_sealed, disabled FROM account_for_sign_in($1)",
     )
     .bind(email)
-    .fetch_optional(store.pool())
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(|(account_id, password_hash, totp_sealed, disabled)| Candidate {
         account_id: AccountId(account_id),
@@ -300,8 +309,5 @@ pub async fn rooms(tx: &mut Tx) -> Result<Vec<Room>, StoreError> {
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, slug, name)| Room { workspace_id: WorkspaceId(id), slug, name })
-        .collect())
+    Ok(rows.into_iter().map(|(id, slug, name)| Room { workspace_id: WorkspaceId(id), slug, name }).collect())
 }

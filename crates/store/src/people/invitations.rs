@@ -467,7 +467,7 @@ pub async fn accept(
     if state != State::Open {
         return Err(NotAccepted::Ended(state));
     }
-    let account = account_of(store, &mut tx, &invitation, entrant, now).await?;
+    let account = account_of(&mut tx, &invitation, entrant, now).await?;
     let actor_id =
         joining::join(&mut tx, &account, invitation.role, &invitation.workspaces, "invitation").await?;
     sqlx::query(
@@ -488,13 +488,12 @@ pub async fn accept(
 }
 
 async fn account_of(
-    store: &Store,
     tx: &mut Tx,
     invitation: &Invitation,
     entrant: Entrant<'_>,
     now: DateTime<Utc>,
 ) -> Result<Account, NotAccepted> {
-    let there = accounts::candidate(store, &invitation.email).await?;
+    let there = accounts::candidate_on(tx.conn(), &invitation.email).await?;
     match (entrant, there) {
         (Entrant::New { .. }, Some(_)) => return Err(NotAccepted::HasAccount),
         (Entrant::New { name, password_hash }, None) => {

@@ -1,13 +1,13 @@
 //! People: invited, let in once, given roles and rooms, let out again.
 
 use chrono::{DateTime, Duration, Utc};
-use domain::{ActorId, InvitationId, JobId, Role, WorkspaceId};
+use domain::{ActorId, InvitationId, JobId, Permissions, Role, WorkspaceId};
 use secrecy::ExposeSecret;
 use store::accounts::{self, NewAccount};
 use store::people::invitations::{self, Entrant, Joined, NewInvitation, NotAccepted, State};
 use store::people::members::{self, Change, Filter};
 use store::people::{joining, rooms, workspaces};
-use store::{Actor, Origin, StoreError, Tx, Workspaces, orgs};
+use store::{Actor, Origin, StoreError, Tx, Workspaces, orgs, tokens};
 
 use crate::database::Database;
 
@@ -238,12 +238,21 @@ async fn roles_and_rooms_change_and_an_owner_stays() {
     assert!(tried.is_err());
     drop(tx);
 
+    let mut tx = Tx::for_actor(&database.store, &owner).await.unwrap();
+    let token = tokens::create(&mut tx, "ci", Permissions::TOKEN, None).await.unwrap();
+    tx.commit().await.unwrap();
+    let token = tokens::hash(token.secret.expose_secret()).unwrap();
+    let live = tokens::look_up(&database.store, &token).await.unwrap().unwrap();
+    assert!(live.revoked_at.is_none());
+
     changed(&database, &owner, ann, Change { role: Some(Role::Owner), workspaces: None }).await.unwrap();
     let second = Actor::person(owner.org_id, ann, Role::Owner, Workspaces::All);
     let mut tx = Tx::for_actor(&database.store, &second).await.unwrap();
     let (after, _) = members::disable(&mut tx, owner.actor_id, Utc::now()).await.unwrap();
     tx.commit().await.unwrap();
     assert!(after.disabled_at.is_some());
+    let left = tokens::look_up(&database.store, &token).await.unwrap().unwrap();
+    assert!(left.revoked_at.is_some(), "whoever leaves takes their tokens along");
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM member_workspace")
         .fetch_one(&mut database.admin)
         .await
