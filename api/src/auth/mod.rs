@@ -19,9 +19,9 @@ mod tokens;
 mod visitor;
 
 pub(crate) use caller::{
-    ApprovalsDecide, ApprovalsRead, ApprovalsRequest, ApprovalsRules, AuditRead, Caller, DeadWrite, HooksRead,
-    HooksWrite, JobsRead, JobsWrite, LanesWrite, LimitsWrite, OrgWrite, PeopleRead, PeopleWrite, Person,
-    SchedulesWrite, SecretsRead, SecretsWrite, TokensRead, TokensWrite,
+    ApprovalsDecide, ApprovalsRead, ApprovalsRequest, ApprovalsRules, AuditRead, Caller, DeadWrite,
+    HooksRead, HooksWrite, JobsRead, JobsWrite, LanesWrite, LimitsWrite, OrgWrite, PeopleRead, PeopleWrite,
+    Person, SchedulesWrite, SecretsRead, SecretsWrite, TokensRead, TokensWrite,
 };
 pub(crate) use passwords::Passwords;
 pub(crate) use sessions::Sessions;

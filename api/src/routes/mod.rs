@@ -65,5 +65,9 @@ fn check_lane_name(lane: &str) -> Result<(), Problem> {
 
 /// PostgreSQL's text can't hold U+0000.
 fn no_nul_in(pointer: &str, text: &str) -> Result<(), Problem> {
-    if text.contains('\0') { Err(Problem::field(pointer, "must not contain the character U+0000")) } else { Ok(()) }
+    if text.contains('\0') {
+        Err(Problem::field(pointer, "must not contain the character U+0000"))
+    } else {
+        Ok(())
+    }
 }

@@ -136,7 +136,10 @@ async fn who_has_an_account_accepts_with_its_password_or_session_only() {
     owner.post(accept, &json!({ "token": token })).await.is(401, "sign_in_refused");
     let mut bea = Browser::signed_in(&app, "bea@other.example").await;
     let in_ = bea.post(accept, &json!({ "token": token })).await.ok();
-    assert_eq!((&in_["me"]["account"]["email"], &in_["me"]["org"]["role"]), (&json!("bea@other.example"), &json!("auditor")));
+    assert_eq!(
+        (&in_["me"]["account"]["email"], &in_["me"]["org"]["role"]),
+        (&json!("bea@other.example"), &json!("auditor"))
+    );
 
     let made = invite(&mut owner, &json!({ "email": "cy@example.com", "role": "auditor" })).await;
     let token = mailed(&app, &made).await;
