@@ -230,11 +230,12 @@ async fn no_secret_is_found_anywhere_but_where_it_belongs() {
     let csrf = planted.add("a CSRF token", body["csrf_token"].as_str().unwrap());
     let mine = |path: &str| {
         let request = caller.client.post(format!("{}{path}", caller.base));
-        request.header("cookie", cookies.join("; ")).header("x-csrf-token", &csrf).send()
+        request.header("cookie", cookies.join("; ")).header("x-csrf-token", &csrf)
     };
-    let factor: Value = mine("/v1/me/totp").await.unwrap().json().await.unwrap();
+    let begun = mine("/v1/me/totp").json(&json!({ "password": password })).send().await.unwrap();
+    let factor: Value = begun.json().await.unwrap();
     planted.add("a second factor's seed", factor["secret"].as_str().expect("a seed"));
-    let access: Value = mine("/v1/auth/access-token").await.unwrap().json().await.unwrap();
+    let access: Value = mine("/v1/auth/access-token").send().await.unwrap().json().await.unwrap();
     planted.add("an access token", access["access_token"].as_str().expect("an access token"));
 
     // Jobs that fail beside them.
