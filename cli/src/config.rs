@@ -233,6 +233,18 @@ impl Config {
         Ok(self)
     }
 
+    /// Refuses a folder of keys that is not there: a process that serves would go on without any key.
+    pub(crate) fn keys_dir_must_be_there() -> anyhow::Result<()> {
+        match std::env::var_os("COUNTERSIGN_KEYS_DIR").filter(|dir| !dir.is_empty()) {
+            Some(dir) if !Path::new(&dir).is_dir() => bail!(
+                "COUNTERSIGN_KEYS_DIR={} is no folder; make it with `countersign keys init`, or set it to the folder \
+                 that was made",
+                dir.display()
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Where links lead: as the API is set up, else to the API of a `make up` that runs here.
     pub(crate) fn public_url(&self) -> anyhow::Result<Url> {
         let named = std::env::var_os("COUNTERSIGN_PUBLIC_URL").is_some_and(|url| !url.is_empty());

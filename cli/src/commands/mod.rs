@@ -39,6 +39,9 @@ const SERVING: &str = "info,sqlx=warn";
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let out = Out::new(cli.json);
     let config = Config::from_env()?;
+    if matches!(cli.command, Command::Api(_) | Command::Worker(_) | Command::Scheduler(_)) {
+        Config::keys_dir_must_be_there()?;
+    }
     let stop = || signals::listen(cli.until_stdin_closes);
     match cli.command {
         Command::Api(args) => {

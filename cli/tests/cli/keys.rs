@@ -191,3 +191,14 @@ async fn without_a_folder_the_setting_is_named() {
     let made = terminal.ok(&["keys", "init", "--dir", dir.to_str().unwrap()]).await.out;
     assert!(made.contains("vault.pem") && !made.contains("BEGIN"), "{made}");
 }
+
+#[tokio::test]
+async fn a_folder_of_keys_that_is_not_there_stops_who_serves() {
+    let mut terminal = Terminal::new().await;
+    let dir = terminal.folder().join("mistyped");
+    terminal.set("COUNTERSIGN_KEYS_DIR", dir.to_str().unwrap());
+    for process in ["api", "worker", "scheduler"] {
+        let ended = terminal.run(&[process]).await;
+        assert!(ended.code == Some(1) && ended.err.contains("is no folder"), "{process}: {}", ended.err);
+    }
+}
