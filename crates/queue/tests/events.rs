@@ -33,6 +33,7 @@ async fn read(watch: &mut Watch, count: usize) -> Vec<(String, Seen)> {
             for event in watch.next().await.unwrap() {
                 match event {
                     Event::Change { id, json } => seen.push((id, serde_json::from_str(&json).unwrap())),
+                    Event::Approval { .. } => panic!("nothing here is approved"),
                     Event::Reset => panic!("nothing was missed"),
                 }
             }

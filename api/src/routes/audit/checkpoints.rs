@@ -80,7 +80,7 @@ pub(crate) async fn checkpoints(
             Ok(CheckpointItem {
                 message: one.message(),
                 seq: one.seq,
-                hash: encode(one.hash),
+                hash: encode(&one.hash),
                 at: one.at,
                 key_id: one.key_id,
                 signature: written["signature"].take(),

@@ -167,7 +167,7 @@ async fn page(
         if csv {
             return audit::csv_row(row);
         }
-        let hash = row.hash.clone().map(super::view::encode);
+        let hash = row.hash.as_deref().map(super::view::encode);
         format!("{}\n", json!({ "seq": row.seq, "hash": hash, "content": row.content }))
     });
     Ok((rows.collect(), page.next))

@@ -74,12 +74,12 @@ impl From<Recorded> for AuditItem {
             job_id: row.job_id,
             request_id: row.request_id,
             seq: row.seq,
-            hash: row.hash.map(encode),
+            hash: row.hash.as_deref().map(encode),
         }
     }
 }
 
 /// Bytes in hexadecimal.
-pub(super) fn encode(bytes: Vec<u8>) -> String {
+pub(super) fn encode(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
