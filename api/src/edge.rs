@@ -35,7 +35,8 @@ pub(crate) async fn edge(mut request: Request, next: Next) -> Response {
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let span = tracing::info_span!("http", method, route, request_id = %id.0);
+    // An error's line must name its request at any level of logging.
+    let span = tracing::error_span!("http", method, route, request_id = %id.0);
     request.extensions_mut().insert(id.clone());
 
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;

@@ -3,6 +3,7 @@
 //!
 //! The API's own settings (`COUNTERSIGN_LISTEN`, rates, timeouts) are read by [`api::ApiConfig`].
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -21,6 +22,14 @@ use vault::KeyConfig;
 
 use crate::dev::home::{Home, RunningHere};
 use crate::when;
+
+/// What an identity provider is set up by.
+const OIDC: [&str; 4] = [
+    "COUNTERSIGN_OIDC_ISSUER",
+    "COUNTERSIGN_OIDC_CLIENT_ID",
+    "COUNTERSIGN_OIDC_CLIENT_SECRET",
+    "COUNTERSIGN_OIDC_SCOPES",
+];
 
 /// The role the API acts as when it shares the owner's login.
 const APP_ROLE: &str = "countersign_app";
@@ -68,7 +77,7 @@ pub(crate) struct Config {
     pub(crate) smtp: Option<SmtpConfig>,
     /// `COUNTERSIGN_OIDC_ISSUER`, `COUNTERSIGN_OIDC_CLIENT_ID`, `COUNTERSIGN_OIDC_CLIENT_SECRET`,
     /// `COUNTERSIGN_OIDC_SCOPES`: the identity provider people may sign in with.
-    pub(crate) oidc: Option<OidcConfig>,
+    oidc: BTreeMap<&'static str, SecretString>,
     /// `COUNTERSIGN_KEYS_DIR`, or `COUNTERSIGN_AUTH_KEYS`, `COUNTERSIGN_VAULT_PRIVATE_KEYS`,
     /// `COUNTERSIGN_VAULT_PUBLIC_KEYS`, `COUNTERSIGN_AUDIT_KEY`, `COUNTERSIGN_AUDIT_PUBLIC_KEY`: where the
     /// keys are. Each process loads those it uses.
@@ -146,7 +155,7 @@ impl Config {
             },
             webhook_keys: items(text("COUNTERSIGN_WEBHOOK_KEYS").as_deref()).map(SecretString::from).collect(),
             smtp: SmtpConfig::from(&get).context("mail can't be sent as it is set up")?,
-            oidc: OidcConfig::from(&get).context("the identity provider can't be used as it is set up")?,
+            oidc: OIDC.iter().filter_map(|name| Some((*name, get(name)?.into()))).collect(),
             keys: KeyConfig::from_env(&get)?,
             dev_for: text("COUNTERSIGN_DEV_SECONDS")
                 .map(|value| when::length(&value).map_err(anyhow::Error::msg).context("COUNTERSIGN_DEV_SECONDS can't be used"))
@@ -221,6 +230,12 @@ impl Config {
             redis: Some(running.redis_url.into()),
             org: self.org.clone().or(Some(running.org)),
         }
+    }
+
+    /// The identity provider, for workers: they alone need its secret.
+    pub(crate) fn identity_provider(&self) -> anyhow::Result<Option<OidcConfig>> {
+        OidcConfig::from(|name| self.oidc.get(name).map(|value| value.expose_secret().to_owned()))
+            .context("the identity provider can't be used as it is set up")
     }
 
     /// The same, with the keys of a `make up` that runs here where the environment names none.

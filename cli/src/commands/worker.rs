@@ -100,8 +100,7 @@ fn ports(config: &Config, servers: &Servers) -> anyhow::Result<Ports> {
         warn!("COUNTERSIGN_SMTP_URL is not set: invitations and password resets can't be mailed");
     }
     let identity = config
-        .oidc
-        .clone()
+        .identity_provider()?
         .map(OidcClient::new)
         .transpose()
         .context("the identity provider can't be used")?;

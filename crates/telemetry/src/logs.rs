@@ -58,7 +58,12 @@ pub fn init_logs(format: LogFormat, default_filter: &str) -> Result<(), Error> {
         return Ok(());
     }
     let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), default_filter)?;
-    let lines = log_format().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = log_format()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A reader that went away must not take the process along: the report of a line that can't be
+        // written goes to the same place, and panics there.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),

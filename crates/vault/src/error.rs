@@ -109,7 +109,7 @@ pub enum VaultError {
     },
     /// It was sealed or signed with a key that this ring does not have.
     #[error(
-        "it was made with the key {key_id}, which is not among the {what} here: put that key back, behind \
+        "it was made with the key {key_id}, which is not among {what} here: put that key back, behind \
          the newest one"
     )]
     UnknownKey {

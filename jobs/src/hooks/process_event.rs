@@ -87,7 +87,7 @@ impl ProcessEvent {
         };
         if event.forward_url.is_some() {
             self.forward(event, &event_type, &body, ctx)?;
-            result.push_str("; sent on");
+            result.push_str("; enqueued to be sent on");
         }
         Ok((event_type, result))
     }

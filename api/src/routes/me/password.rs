@@ -72,6 +72,9 @@ pub(super) async fn check_own(
     slow::own_password(api, person.session.account_id).await?;
     let account = accounts::get(&mut Tx::for_reader(api.store(), &person.actor).await?).await?;
     if account.password_hash.is_some() {
+        if shown.is_none() {
+            return Err(Problem::field(pointer, "must be there: this needs your password"));
+        }
         let verdict =
             api.passwords().verify(shown.unwrap_or_default(), account.password_hash.clone()).await?;
         if verdict == Verdict::Wrong {

@@ -128,7 +128,9 @@ impl Checker {
     pub fn link(&mut self, seq: i64, hash: &[u8], entry_id: Option<Uuid>, content: Option<&str>) {
         self.report.links += 1;
         if seq != self.seq + 1 {
-            let message = if seq > self.seq + 1 {
+            let message = if seq == self.seq + 2 {
+                format!("link {} is missing: an entry was taken out", seq - 1)
+            } else if seq > self.seq + 1 {
                 format!("links {} to {} are missing: entries were taken out", self.seq + 1, seq - 1)
             } else {
                 format!("link {seq} comes after link {}: the order was changed", self.seq)

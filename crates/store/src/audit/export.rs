@@ -213,8 +213,11 @@ pub fn verify_export(
     progress(told.links, told.links);
     let last = checker.stands_at().0;
     if end.is_none_or(|end| end.links != told.links) || last != to_seq.max(after_seq) {
-        let message =
-            format!("the export announces links up to {to_seq} and ends at {last}: lines are missing");
+        let message = if last == to_seq.max(after_seq) {
+            format!("the export announces {} links and does not hold as many: lines are missing", told.links)
+        } else {
+            format!("the export announces links up to {to_seq} and ends at {last}: lines are missing")
+        };
         checker.found("incomplete", Some(last), None, message);
     }
     Ok(checker.finish())
