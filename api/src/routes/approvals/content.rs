@@ -175,7 +175,8 @@ pub(super) fn job_of(content: &str) -> Result<Option<NewJob>, Problem> {
 pub(super) fn hash_of(text: &str) -> Result<[u8; 32], Problem> {
     let wrong = || Problem::field("/content_hash", "must be the 64 hex digits that the approval shows");
     let mut hash = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
+    // Digits only: the parser below would also take a sign.
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     for (at, byte) in hash.iter_mut().enumerate() {
