@@ -20,6 +20,9 @@ finish() {
 }
 trap finish EXIT
 
+# The folder is the keys' own: nothing else may read it.
+"$COUNTERSIGN" keys init --dir "$logs/keys" >/dev/null
+export COUNTERSIGN_KEYS_DIR="$logs/keys"
 "$COUNTERSIGN" migrate
 token=$("$COUNTERSIGN" token create --org fuzz --create-org --name fuzz --scopes '*' 2>/dev/null)
 "$COUNTERSIGN" api >"$logs/api" 2>&1 &

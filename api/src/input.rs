@@ -99,6 +99,10 @@ pub(crate) async fn read(request: Request, api: &Api, limit: usize) -> Result<By
 
 /// Reads JSON; the slow way, which knows the place of an error, only when the fast one fails.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Fields are named: a list in their order, which the parser would take, is nobody's request.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(Problem::field("", "must be an object, not a list"));
+    }
     if let Ok(value) = serde_json::from_slice(bytes) {
         return Ok(value);
     }

@@ -42,10 +42,8 @@ pub struct HashError(#[source] argon2::password_hash::Error);
 /// # Errors
 /// A sentence that begins with a verb: "must have 12 to 200 characters".
 pub fn check(password: &SecretString, email: &str, name: &str) -> Result<(), &'static str> {
+    check_length(password)?;
     let password = password.expose_secret();
-    if !LENGTH.contains(&password.chars().count()) || password.contains('\0') {
-        return Err("must have 12 to 200 characters and no U+0000");
-    }
     let lower = password.to_lowercase();
     let local = email.split('@').next().unwrap_or_default();
     for own in [email, local, name] {
@@ -58,6 +56,15 @@ pub fn check(password: &SecretString, email: &str, name: &str) -> Result<(), &'s
     let parts: Vec<&str> = name.split_whitespace().chain([email, local, "countersign"]).collect();
     if zxcvbn::zxcvbn(password, &parts).score() < zxcvbn::Score::Three {
         return Err("is easy to guess; use more words, or a password from a password manager");
+    }
+    Ok(())
+}
+
+/// What can be said of a password before anybody knows whose it is.
+pub(crate) fn check_length(password: &SecretString) -> Result<(), &'static str> {
+    let password = password.expose_secret();
+    if !LENGTH.contains(&password.chars().count()) || password.contains('\0') {
+        return Err("must have 12 to 200 characters and no U+0000");
     }
     Ok(())
 }

@@ -61,6 +61,7 @@ pub(crate) async fn put(
 ) -> Result<Json<LimitItem>, Problem> {
     let LimitRequest { name, key, units, period_ms, burst } = request;
     let spec = LimitSpec { name, key, units, period_ms, burst: burst.unwrap_or(units) };
+    ops::limits::check(&spec)?;
     let org = caller.actor.org_id;
     let mut tx = Tx::for_actor(api.store(), &caller.actor).await?;
     let was = ops::limits::named(tx.conn(), Some(org), &spec.name, &spec.key).await?;

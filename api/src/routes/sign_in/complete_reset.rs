@@ -10,6 +10,7 @@ use store::Tx;
 use store::accounts::{self, devices, resets, sessions};
 use utoipa::ToSchema;
 
+use crate::auth::passwords::check_length;
 use crate::auth::{Visitor, slow};
 use crate::input::Json as Body;
 use crate::openapi::Door;
@@ -54,6 +55,7 @@ pub(crate) async fn complete_reset(
             "the link has expired or was used; ask for a new mail and use its link",
         )
     };
+    check_length(&request.password).map_err(|why| Problem::field("/password", why))?;
     slow::link(&api, &visitor).await?;
     let hash = resets::hash(request.token.expose_secret()).ok_or_else(refused)?;
     let reset = resets::look_up(api.store(), &hash).await?;

@@ -189,7 +189,11 @@ async fn ask_again(
     Ok(lines)
 }
 
-fn check(spec: &LimitSpec) -> Result<(), OpsError> {
+/// Whether a rate can be kept as it stands; [`put`] asks the same.
+///
+/// # Errors
+/// [`OpsError::Invalid`] with the field.
+pub fn check(spec: &LimitSpec) -> Result<(), OpsError> {
     let invalid = |field, problem: &str| Err(OpsError::Invalid { field, problem: problem.into() });
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     if spec.name.is_empty() || spec.name.len() > 100 || !spec.name.chars().all(plain) {

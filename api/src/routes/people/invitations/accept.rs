@@ -72,6 +72,9 @@ pub(crate) async fn accept(
 ) -> Result<Response, Problem> {
     // Without keys nobody can be signed in: say so before the invitation is used up.
     api.auth_keys()?;
+    if let Some(name) = &request.name {
+        check_name(name.trim())?;
+    }
     slow::link(&api, &visitor).await?;
     let hash = invitations::hash(&request.token);
     let shown = invitations::look_up(api.store(), &hash).await.map_err(refused)?;
@@ -107,10 +110,14 @@ async fn new_password(
     password: Option<SecretString>,
 ) -> Result<String, Problem> {
     let password = password.ok_or_else(|| Problem::field("/password", "must be there: choose a password"))?;
+    api.passwords().accept(password, &shown.invitation.email, name, "/password").await
+}
+
+fn check_name(name: &str) -> Result<(), Problem> {
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
         return Err(Problem::field("/name", "must have 1 to 200 characters on one line, not only blanks"));
     }
-    api.passwords().accept(password, &shown.invitation.email, name, "/password").await
+    Ok(())
 }
 
 /// The account of the address, when the password is its own. Guessing is slowed as at sign-in.

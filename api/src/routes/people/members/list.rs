@@ -62,6 +62,12 @@ pub(crate) async fn list(
 ) -> Result<Json<PeopleList>, Problem> {
     let limit = ask::limit(params.limit)?;
     no_nul(params.q.as_deref())?;
+    if params.q.as_deref().is_some_and(|q| !(1..=200).contains(&q.chars().count())) {
+        return Err(Problem::new(
+            Code::BadQuery,
+            "q: must have 1 to 200 characters; leave it out for everybody",
+        ));
+    }
     let role = params.role.as_deref().map(str::parse).transpose();
     let role = role.map_err(|error| Problem::new(Code::BadQuery, format!("role: {error}")))?;
     let filter = Filter { role, disabled: params.disabled, q: params.q };
