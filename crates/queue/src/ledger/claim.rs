@@ -94,23 +94,30 @@ macro_rules! claim_where {
 /// Claims those of `ids` that are queued. Ids that are not (taken by another, ended, unknown) are left
 /// out. Unique keys are given up here: they hold only while a job waits.
 ///
-/// `again` is for repeating a claim whose answer was lost: it also claims what `worker` holds already.
+/// `again` is for repeating a claim whose answer was lost: it also claims what `worker` holds already by a later
+/// claim than the one given for each id, the newest that this process was told of.
 pub(crate) async fn claim(
     connection: &mut PgConnection,
     worker: WorkerId,
     ids: &[Uuid],
-    again: bool,
+    again: Option<Vec<i32>>,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
-    let statement = if again {
+    let statement = if again.is_some() {
         // What the first try did claim has its attempt counted already.
         claim_where!(
-            "(state = 'queued' OR (state = 'running' AND worker_id = $1))",
+            "(state = 'queued' OR (state = 'running' AND worker_id = $1
+                                   AND claim_no > ($3::int4[])[array_position($2::uuid[], job_id)]))",
             "attempt + CASE state WHEN 'queued' THEN 1 ELSE 0 END"
         )
     } else {
         claim_where!("state = 'queued'", "attempt + 1")
     };
-    let rows = sqlx::query(statement).bind(worker.0).bind(ids).fetch_all(connection).await?;
+    let query = sqlx::query(statement).bind(worker.0).bind(ids);
+    let query = match again {
+        Some(known) => query.bind(known),
+        None => query,
+    };
+    let rows = query.fetch_all(connection).await?;
     // Kinds and lanes repeat: each name is allocated once a batch.
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut name = |text: &str| -> Arc<str> {

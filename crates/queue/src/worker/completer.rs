@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
+use super::Told;
 use crate::engine::Queue;
 use crate::error::is_away;
 use crate::events::JobChange;
@@ -46,11 +47,11 @@ pub(crate) struct Completer {
 }
 
 impl Completer {
-    pub(crate) fn start(queue: &Queue, tasks: &TaskTracker) -> Self {
+    pub(crate) fn start(queue: &Queue, told: &Told, tasks: &TaskTracker) -> Self {
         let (sender, receiver) = mpsc::channel(4096);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..CONNECTIONS {
-            tasks.spawn(run(queue.clone(), receiver.clone()));
+            tasks.spawn(run(queue.clone(), told.clone(), receiver.clone()));
         }
         Self { entries: std::sync::Mutex::new(Some(sender)) }
     }
@@ -85,7 +86,7 @@ impl Completer {
     }
 }
 
-async fn run(queue: Queue, receiver: Arc<Mutex<mpsc::Receiver<Entry>>>) {
+async fn run(queue: Queue, told: Told, receiver: Arc<Mutex<mpsc::Receiver<Entry>>>) {
     let mut connection: Option<PgConnection> = None;
     let mut entries: Vec<Entry> = Vec::with_capacity(MOST);
     loop {
@@ -107,6 +108,8 @@ async fn run(queue: Queue, receiver: Arc<Mutex<mpsc::Receiver<Entry>>>) {
             metrics::histogram!(metric::GROUP_COMMIT_SIZE, "stage" => "complete").record(group.len() as f64);
             metrics::histogram!(metric::GROUP_COMMIT_SECONDS, "stage" => "complete")
                 .record(started.elapsed().as_secs_f64());
+            // Before anything of it is dispatched again.
+            told.settle(group.iter().map(|one| (one.job_id, one.claim_no)));
             tell(&queue, &group, &ran, finished).await;
         }
     }

@@ -181,7 +181,8 @@ impl Fetcher {
     }
 
     async fn claim_and_hand_on(&mut self, taken: Vec<(Taken, Slot)>) {
-        let ids: Vec<Uuid> = taken.iter().map(|(one, _)| one.job_id.0).collect();
+        // One that the other fetcher is claiming at this moment is that one's; its slot is freed below.
+        let ids = self.shared.told.begin(taken.iter().map(|(one, _)| one.job_id.0).collect());
         let mut order: HashMap<Uuid, usize> = HashMap::with_capacity(ids.len());
         let mut counted: HashMap<Uuid, (Arc<str>, OrgId)> = HashMap::new();
         let mut slots: HashMap<Uuid, Slot> = HashMap::with_capacity(ids.len());
@@ -195,8 +196,10 @@ impl Fetcher {
         let started = Instant::now();
         let worker = self.shared.identity.id();
         let Some(mut claimed) = self.claim(worker, &ids).await else {
+            self.shared.told.end(&ids, std::iter::empty());
             return;
         };
+        self.shared.told.end(&ids, claimed.iter().map(|job| (job.job_id, job.claim_no)));
         #[allow(clippy::cast_precision_loss)] // at most a batch
         metrics::histogram!(metric::GROUP_COMMIT_SIZE, "stage" => "claim").record(ids.len() as f64);
         metrics::histogram!(metric::GROUP_COMMIT_SECONDS, "stage" => "claim")
@@ -275,15 +278,17 @@ impl Fetcher {
     }
 
     /// Claims until PostgreSQL answers. After a broken connection the first try may have gone through:
-    /// the repeat also accepts what this worker holds already.
+    /// the repeat also accepts what this worker holds already and does not know of.
     async fn claim(&mut self, worker: domain::WorkerId, ids: &[Uuid]) -> Option<Vec<Claimed>> {
         let mut pause = Duration::from_millis(50);
         let mut again = false;
         loop {
+            let told = self.shared.told.clone();
+            let known = || again.then(|| told.known(ids));
             let result = match self.connection.as_mut() {
-                Some(connection) => claim(connection, worker, ids, again).await.map_err(Into::into),
+                Some(connection) => claim(connection, worker, ids, known()).await.map_err(Into::into),
                 None => match self.shared.queue.open(Profile::Volatile).await {
-                    Ok(connection) => claim(self.connection.insert(connection), worker, ids, again)
+                    Ok(connection) => claim(self.connection.insert(connection), worker, ids, known())
                         .await
                         .map_err(Into::into),
                     Err(error) => Err(error),

@@ -10,6 +10,7 @@ mod flight;
 mod heartbeat;
 mod screen;
 mod slots;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub(crate) use completer::Completer;
 pub(crate) use flight::Flights;
 pub use flight::{Assignment, StopReason};
 pub(crate) use slots::Slots;
+pub(crate) use told::Told;
 
 /// How a worker process is set up.
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) identity: fleet::Identity,
     pub(crate) slots: Slots,
     pub(crate) flights: Flights,
+    pub(crate) told: Told,
     pub(crate) completer: Completer,
     /// Cancelled when no more jobs are to be taken.
     pub(crate) draining: CancellationToken,
@@ -96,7 +99,8 @@ impl Worker {
         let identity = fleet::Identity::register(&queue, &config, &lanes).await?;
         let slots = Slots::new(&lanes, config.concurrency);
         let completions = TaskTracker::new();
-        let completer = Completer::start(&queue, &completions);
+        let told = Told::default();
+        let completer = Completer::start(&queue, &told, &completions);
         let shared = Arc::new(Shared {
             queue,
             book,
@@ -104,6 +108,7 @@ impl Worker {
             identity,
             slots,
             flights: Flights::default(),
+            told,
             completer,
             draining: CancellationToken::new(),
         });
